@@ -1,0 +1,1 @@
+"""SERNet-Former: network, training, evaluation and inference, without any ROS dependency."""

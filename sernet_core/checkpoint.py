@@ -1,0 +1,207 @@
+"""Checkpoints: safetensors with everything that is needed to use them in the metadata.
+
+Convolution weights are stored in float16, batch norms in float32. Loading is strict and never unpickles.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sernet_core import config
+from sernet_core.errors import CheckpointError, ConfigError, unknown_name
+from sernet_core.labels import ClassSet
+from sernet_core.network import NetworkConfig, SernetFormer, build_network
+from sernet_core.storage import write_atomically
+
+FORMAT = "sernet-1"
+SHIPPED = Path(__file__).parent / "weights"
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What a checkpoint says of itself.
+
+    Attributes:
+        network: Configuration of the network.
+        classes: Class set of the logits.
+        input_size: Width and height that the network was trained for.
+        mean: Of RGB in 0..1, subtracted from the input.
+        std: Of RGB in 0..1, divides the input.
+        notice: Terms under which the weights may be used.
+        recipe: Settings of the training run.
+        data: What it was trained on; `stems` lists the training frames of each data set.
+        metrics: Figures measured on this file's weights, by data set.
+    """
+
+    network: NetworkConfig
+    classes: ClassSet
+    input_size: tuple[int, int]
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    notice: str = ""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network in eval mode with its weights, and what its file says of it."""
+
+    network: SernetFormer
+    info: CheckpointInfo
+
+
+def model_folders() -> list[Path]:
+    """Folders in which a model name is looked up: `SERNET_MODELS`, the user's own, the shipped one."""
+    own = os.environ.get("SERNET_MODELS")
+    return [*([Path(own)] if own else []), Path.home() / ".local/share/sernet/models", SHIPPED]
+
+
+def available_models() -> dict[str, Path]:
+    """Every model that has a name, by name; a user's own model hides a shipped one of the same name."""
+    found: dict[str, Path] = {}
+    for folder in model_folders():
+        if folder.is_dir():
+            for path in sorted(folder.glob("*.safetensors")):
+                found.setdefault(path.stem, path)
+    return found
+
+
+def resolve_model(model: str | Path) -> Path:
+    """File of a model given as a path or as a name.
+
+    Raises:
+        CheckpointError: There is no such file or name; the message lists the names that exist.
+    """
+    path = Path(model).expanduser()
+    if path.is_file():
+        return path
+    if path.suffix == ".safetensors" or path.parent != Path():
+        raise CheckpointError(f"{path}: no such checkpoint file")
+    known = available_models()
+    if path.name not in known:
+        folders = ", ".join(map(str, model_folders()))
+        raise CheckpointError(f"{unknown_name('model', path.name, known)} (looked in {folders})")
+    return known[path.name]
+
+
+def save_checkpoint(path: Path, network: SernetFormer, info: CheckpointInfo) -> None:
+    """Write a network and its description, atomically.
+
+    Raises:
+        CheckpointError: The description belongs to another network, or the file cannot be written.
+    """
+    if info.network != network.config or len(info.classes) != network.config.classes:
+        raise CheckpointError(f"{path}: the description does not belong to this network")
+    norms = {
+        f"{name}." for name, module in network.named_modules() if isinstance(module, torch.nn.BatchNorm2d)
+    }
+    tensors = {
+        key: value.detach().to("cpu", _stored_type(key, norms)).contiguous()
+        for key, value in network.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
+    values = asdict(info)
+    values["classes"] = {
+        "name": info.classes.name,
+        "names": info.classes.names,
+        "palette": info.classes.palette,
+    }
+    metadata = {"format": FORMAT, **{key: json.dumps(value) for key, value in values.items()}}
+    try:
+        write_atomically(path, lambda target: save_file(tensors, target, metadata))
+    except (OSError, SafetensorError) as error:  # the latter is what a full disk gives
+        raise CheckpointError(f"{path}: cannot be written: {error}") from error
+
+
+def _stored_type(key: str, norms: set[str]) -> torch.dtype:
+    # Running variances reach beyond float16's range; norms are a hundredth of the file.
+    return torch.float32 if key[: key.rfind(".") + 1] in norms else torch.float16
+
+
+def read_info(model: str | Path) -> CheckpointInfo:
+    """Description of a checkpoint, without its weights.
+
+    Raises:
+        CheckpointError: No such model, or not a checkpoint of this project.
+    """
+    path = resolve_model(model)
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from error
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path}: not a {FORMAT} checkpoint (its metadata has format={metadata.get('format')!r})"
+        )
+    try:
+        values = {key: json.loads(value) for key, value in metadata.items() if key != "format"}
+        labels = values.pop("classes")
+        info = CheckpointInfo(
+            network=config.build(NetworkConfig, values.pop("network"), "network"),
+            classes=ClassSet(labels["name"], tuple(labels["names"]), tuple(map(tuple, labels["palette"]))),
+            input_size=tuple(values.pop("input_size")),
+            mean=tuple(values.pop("mean")),
+            std=tuple(values.pop("std")),
+            **values,
+        )
+    except (KeyError, TypeError, ValueError, ConfigError) as error:
+        raise CheckpointError(f"{path}: its metadata is not understood: {error}") from error
+    if info.network.classes != len(info.classes):
+        raise CheckpointError(
+            f"{path}: its network has {info.network.classes} classes, but it names {len(info.classes)}"
+        )
+    return info
+
+
+def load_checkpoint(model: str | Path) -> Checkpoint:
+    """Load a checkpoint strictly: every weight must be there, fit, and be finite.
+
+    Args:
+        model: Path of a file, name of a shipped model, or name in a model folder.
+
+    Raises:
+        CheckpointError: With what does not fit.
+    """
+    path = resolve_model(model)
+    info = read_info(path)
+    network = build_network(info.network)
+    own = {
+        key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")
+    }
+    try:
+        with safe_open(path, "pt") as file:
+            stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot read the weights: {error}") from error
+    _check_fit(path, own, stored)
+    network.load_state_dict({key: value.to(torch.float32) for key, value in stored.items()}, strict=False)
+    return Checkpoint(network.eval(), info)
+
+
+def _check_fit(path: Path, own: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> None:
+    problems = [f"missing {key}" for key in own.keys() - stored.keys()]
+    problems += [f"unexpected {key}" for key in stored.keys() - own.keys()]
+    for key in own.keys() & stored.keys():
+        if own[key].shape != stored[key].shape:
+            problems.append(f"{key} is {tuple(stored[key].shape)}, must be {tuple(own[key].shape)}")
+        elif not torch.isfinite(stored[key].float()).all():
+            problems.append(f"{key} holds values that are not finite")
+    if problems:
+        shown = "; ".join(sorted(problems)[:5])
+        raise CheckpointError(f"{path}: {len(problems)} weight(s) do not fit the network: {shown}")

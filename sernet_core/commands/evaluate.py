@@ -1,0 +1,35 @@
+"""Score a model.
+
+example:
+  sernet evaluate --model sernet-r50-camvid --data $SERNET_DATA/camvid --split val --out out/val
+  sernet evaluate --data synthetic --split val
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sernet_core.commands.options import add_model_arguments, load_segmenter
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `sernet evaluate`."""
+    add_model_arguments(parser)
+    parser.add_argument("--data", required=True, metavar="DIR", help="data set tree, or 'synthetic'")
+    parser.add_argument("--split", default="val", help="part of the data set (default: val)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for metrics.json")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate and print the table."""
+    from sernet_core.datasets import open_dataset
+    from sernet_core.evaluate import evaluate, metrics_of, table, write_metrics
+
+    dataset = open_dataset(args.data, args.split)
+    segmenter = load_segmenter(args)
+    metrics = metrics_of(evaluate(segmenter, dataset), dataset, segmenter)
+    print(table(metrics))
+    if args.out:
+        print(f"\nwritten: {write_metrics(args.out, metrics)}")
+    return 0

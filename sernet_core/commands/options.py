@@ -1,0 +1,42 @@
+"""Options that several subcommands share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sernet_core.runtime import Segmenter
+
+DEFAULT_MODEL = "sernet-r50-camvid"
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which model to use, and how to run it."""
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, help=f"path or name of a model (default: {DEFAULT_MODEL})"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda:N (default: auto)")
+    parser.add_argument(
+        "--precision", default="auto", help="auto, fp32, bf16 or, on CUDA, fp16 (default: auto)"
+    )
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's choice)")
+    parser.add_argument(
+        "--input-size",
+        default="model",
+        metavar="SIZE",
+        help="size the network sees: model (as many pixels as in training), source or WxH (default: model)",
+    )
+
+
+def load_segmenter(args: argparse.Namespace) -> Segmenter:
+    """The segmenter that the arguments describe."""
+    from sernet_core.runtime import Segmenter
+
+    return Segmenter.load(
+        args.model,
+        device=args.device,
+        precision=args.precision,
+        threads=args.threads,
+        input_size=args.input_size,
+    )

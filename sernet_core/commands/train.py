@@ -1,0 +1,75 @@
+"""Train a network.
+
+example:
+  sernet train --recipe config/train_camvid.yaml --data $SERNET_DATA/camvid \\
+      --encoder $SERNET_DATA/weights/resnet50_v1_imagenet_encoder.safetensors --run camvid-a
+An interrupted run goes on where it stopped: give the same command again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `sernet train`."""
+    parser.add_argument("--recipe", type=Path, required=True, metavar="YAML", help="settings of the run")
+    parser.add_argument("--data", metavar="DIR", help="data set tree; left out: procedural scenes alone")
+    parser.add_argument("--split", default="train", help="part of the data set to train on (default: train)")
+    parser.add_argument(
+        "--validate",
+        action="append",
+        metavar="DIR:SPLIT",
+        help="score this on the way, e.g. synthetic:val; may be repeated (default: the data set's val)",
+    )
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--encoder", type=Path, metavar="FILE", help="ImageNet weights for the encoder")
+    start.add_argument("--from", dest="start", metavar="MODEL", help="model to start from (path or name)")
+    parser.add_argument(
+        "--run",
+        required=True,
+        metavar="NAME",
+        help="run folder: a path, or a name under SERNET_RUNS (default: ~/.cache/sernet/runs)",
+    )
+    parser.add_argument("--workers", type=int, default=1, help="processes that prepare crops (default: 1)")
+    parser.add_argument(
+        "--threads", type=int, default=0, help="CPU threads of the network (default: torch's choice)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; 0 when the run is complete, 130 when it was interrupted."""
+    import torch
+
+    from sernet_core.checkpoint import load_checkpoint
+    from sernet_core.datasets import open_dataset
+    from sernet_core.train import load_recipe, train
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    recipe = load_recipe(args.recipe)
+    dataset = open_dataset(args.data, args.split) if args.data else None
+    names = (
+        args.validate
+        if args.validate is not None
+        else ([f"{args.data}:val"] if args.data else ["synthetic:val"])
+    )
+    validation = [open_dataset(*name.rpartition(":")[::2]) for name in names]
+    start = load_checkpoint(args.start) if args.start else None
+    folder = run_folder(args.run)
+    print(f"run folder: {folder}")
+    complete = train(
+        recipe, dataset, validation, folder, encoder=args.encoder, start=start, workers=args.workers
+    )
+    print("complete" if complete else "interrupted; give the same command again to go on")
+    return 0 if complete else 130
+
+
+def run_folder(name: str) -> Path:
+    """Folder of a run given as a path or as a name."""
+    if os.sep in name:
+        return Path(name)
+    runs = os.environ.get("SERNET_RUNS")
+    return (Path(runs) if runs else Path.home() / ".cache/sernet/runs") / name

@@ -1,0 +1,89 @@
+"""YAML files into frozen dataclasses; an unknown key is an error that names the nearest known one."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from sernet_core.errors import ConfigError, unknown_name
+
+T = TypeVar("T")
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file whose top level is a mapping.
+
+    Raises:
+        ConfigError: The file cannot be read or is not such a mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: must be a mapping of settings")
+    return values
+
+
+def build(kind: type[T], values: Mapping[str, Any], where: str = "") -> T:
+    """Make a dataclass from plain values, checked by the annotations of its fields.
+
+    Args:
+        kind: A dataclass whose fields are numbers, strings, booleans, tuples, literals or dataclasses.
+        values: Settings by field name; fields with a default may be left out.
+        where: Path of the settings, for messages.
+
+    Raises:
+        ConfigError: Unknown or missing key, or a value of another type.
+    """
+    hints = typing.get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}  # type: ignore[arg-type]
+    for key in values:
+        if key not in fields:
+            raise ConfigError(f"{where or 'settings'}: {unknown_name('key', str(key), fields)}")
+    for name, field in fields.items():
+        needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if needed and name not in values:
+            raise ConfigError(f"{where or 'settings'}: '{name}' is missing")
+    return kind(
+        **{key: _convert(hints[key], value, f"{where}.{key}".strip(".")) for key, value in values.items()}
+    )
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where}: must be a mapping, is {value!r}")
+        return build(typing.cast(type, hint), value, where)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(next(kind for kind in arguments if kind is not type(None)), value, where)
+    if origin is typing.Literal:
+        if value not in arguments:
+            raise ConfigError(f"{where}: {unknown_name('value', str(value), map(str, arguments))}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{where}: must be a list, is {value!r}")
+        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
+        if len(kinds) != len(value):
+            raise ConfigError(f"{where}: must have {len(kinds)} values, has {len(value)}")
+        return tuple(
+            _convert(kind, item, f"{where}[{i}]")
+            for i, (kind, item) in enumerate(zip(kinds, value, strict=True))
+        )
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise ConfigError(f"{where}: must be {hint.__name__}, is {value!r}")
+    return value

@@ -1,0 +1,40 @@
+"""Errors that a caller can act on: each names what was wrong, where, and what would be right."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SernetError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class ConfigError(SernetError):
+    """A setting, an option or a name that does not exist or does not fit."""
+
+
+class CheckpointError(SernetError):
+    """A weights file that cannot be read or does not fit the network."""
+
+
+class InputError(SernetError):
+    """An image, a label or a data set that is not what it must be."""
+
+
+class EngineError(SernetError):
+    """The network could not be run, or its result cannot be trusted."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """Words for "there is no such name": the nearest known name first, then all of them.
+
+    Args:
+        kind: What the name stands for, e.g. "model".
+        name: The name that was not found.
+        known: The names that exist.
+    """
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    return f"unknown {kind} '{name}'.{hint} Known: {', '.join(known) or 'none'}"

@@ -1,0 +1,98 @@
+"""Accuracy of a model on a split of a data set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from sernet_core.datasets import Dataset
+from sernet_core.errors import InputError
+from sernet_core.metrics import ConfusionMatrix
+from sernet_core.runtime import Segmenter
+from sernet_core.storage import write_atomically
+
+
+def evaluate(segmenter: Segmenter, dataset: Dataset, *, quiet: bool = False) -> ConfusionMatrix:
+    """One confusion matrix over a whole split, at the labels' resolution.
+
+    Args:
+        segmenter: Its masks are those of the live node.
+        dataset: Frames with ground truth.
+        quiet: No progress bar.
+
+    Raises:
+        InputError: The class sets differ, a frame has no ground truth, or the split was trained on.
+    """
+    if segmenter.classes.names != dataset.classes.names:
+        raise InputError(
+            f"{segmenter.model} knows the classes of {segmenter.classes.name}, {dataset.name} is labelled "
+            f"with those of {dataset.classes.name}"
+        )
+    _refuse_training_frames(segmenter, dataset)
+    matrix = ConfusionMatrix(dataset.classes)
+    for sample in tqdm(dataset, f"evaluate {dataset.name}", unit="frame", leave=False, disable=quiet or None):
+        if sample.label is None:
+            raise InputError(
+                f"{dataset.name}: {sample.stem} has no ground truth; `sernet predict` needs none"
+            )
+        matrix.update(sample.label, segmenter.segment(sample.image).mask)
+    return matrix
+
+
+def _refuse_training_frames(segmenter: Segmenter, dataset: Dataset) -> None:
+    """A figure on frames that the model was trained on is no figure."""
+    trained = set(segmenter.info.data.get("stems", ()))
+    seen = [stem for stem in dataset.stems if stem in trained]
+    if seen:
+        raise InputError(
+            f"{dataset.name}: {len(seen)} of {len(dataset)} frames are in the training list of "
+            f"{segmenter.model}, {seen[0]} for one; evaluate on frames that it has not seen"
+        )
+
+
+def metrics_of(matrix: ConfusionMatrix, dataset: Dataset, segmenter: Segmenter) -> dict[str, Any]:
+    """The content of metrics.json."""
+    return {
+        **matrix.summary(),
+        "frames": len(dataset),
+        "dataset": dataset.name,
+        "model": segmenter.model,
+        "engine": segmenter.engine,
+        "precision": segmenter.precision,
+        "device": segmenter.device,
+        "confusion": matrix.counts.tolist(),
+    }
+
+
+def write_metrics(out: Path, metrics: dict[str, Any]) -> Path:
+    """Write metrics.json into a folder, atomically, and give its path."""
+    path = out / "metrics.json"
+    write_atomically(path, lambda target: _write_text(target, json.dumps(metrics, indent=2) + "\n"))
+    return path
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+def table(metrics: dict[str, Any]) -> str:
+    """The figures as lines of text for a terminal, in percent."""
+
+    def row(name: str, value: float | None) -> str:
+        bar = "" if value is None else "█" * round(value / 4)
+        return f"  {name:<16}{'  -  ' if value is None else f'{value:6.2f}'}  {bar}"
+
+    lines = [
+        f"{metrics['dataset']}: {metrics['frames']} frames, {metrics['model']}",
+        "  class             IoU %",
+    ]
+    lines += [row(name, value) for name, value in metrics["iou"].items()]
+    lines += ["", row("mIoU", metrics["miou"])]
+    lines += [
+        row("pixel accuracy", metrics["pixel_accuracy"]),
+        row("class accuracy", metrics["class_accuracy"]),
+    ]
+    return "\n".join(lines)

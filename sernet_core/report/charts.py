@@ -1,0 +1,149 @@
+"""Charts as inline SVG: sharp at any size, no script, colours by the style sheet of the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+_WIDTH, _HEIGHT = 640, 230
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 34, 14, 40
+
+
+def line_chart(
+    points: Sequence[tuple[float, float]],
+    *,
+    x_label: str,
+    y_label: str,
+    levels: Iterable[tuple[str, float]] = (),
+    misses: Iterable[float] = (),
+) -> str:
+    """A line with a dot a value.
+
+    Args:
+        points: (x, y) pairs, x rising.
+        x_label: Name and unit of x.
+        y_label: Name and unit of y.
+        levels: Named horizontal lines.
+        misses: Places on the x axis to mark: events that have no value.
+    """
+    misses, levels = list(misses), list(levels)
+    xs = [x for x, _ in points] + misses
+    if not xs:
+        return _empty()
+    ys = [y for _, y in points] + [level for _, level in levels]
+    axes = _Axes(min(0.0, *xs, 0.0), max(xs) or 1.0, max(ys, default=1.0) * 1.08 or 1.0)
+    body = [axes.grid(x_label, y_label)]
+    path = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in points)
+    body.append(f'<polyline class="line" points="{path}"/>')
+    if len(points) <= 400:
+        body.extend(
+            f'<circle class="dot" cx="{axes.x(x):.1f}" cy="{axes.y(y):.1f}" r="2.4">'
+            f"<title>{x:.1f} s: {y:.0f}</title></circle>"
+            for x, y in points
+        )
+    floor = _HEIGHT - _BOTTOM
+    body.extend(
+        f'<line class="miss" x1="{axes.x(x):.1f}" x2="{axes.x(x):.1f}" y1="{floor - 9}" y2="{floor}"/>'
+        for x in misses
+    )
+    body.extend(_levels(axes, levels))
+    return _svg(body)
+
+
+def histogram(values: Sequence[float], *, x_label: str, y_label: str, bins: int = 28) -> str:
+    """Counts of values in equal bins."""
+    if not values:
+        return _empty()
+    low, high = min(values), max(values)
+    # One value alone still gets a bar with some room beside it.
+    room = (high - low) * 0.04 or max(abs(high) * 0.1, 1.0)
+    low, high = max(0.0, low - room), high + room
+    width = (high - low) / bins
+    counts = [0] * bins
+    for value in values:
+        counts[min(bins - 1, int((value - low) / width))] += 1
+    axes = _Axes(low, high, max(counts) * 1.08)
+    body = [axes.grid(x_label, y_label)]
+    for number, count in enumerate(counts):
+        if count:
+            left, right = axes.x(low + number * width), axes.x(low + (number + 1) * width)
+            top = axes.y(count)
+            body.append(
+                f'<rect class="bar" x="{left + 0.8:.1f}" y="{top:.1f}" width="{right - left - 1.6:.1f}" '
+                f'height="{_HEIGHT - _BOTTOM - top:.1f}" rx="1.5"><title>{count}</title></rect>'
+            )
+    return _svg(body)
+
+
+@dataclass(frozen=True)
+class _Axes:
+    """Maps values to pixels; y starts at 0."""
+
+    x_low: float
+    x_high: float
+    y_high: float
+
+    def x(self, value: float) -> float:
+        span = self.x_high - self.x_low or 1.0
+        return _LEFT + (value - self.x_low) / span * (_WIDTH - _LEFT - _RIGHT)
+
+    def y(self, value: float) -> float:
+        return _HEIGHT - _BOTTOM - value / self.y_high * (_HEIGHT - _TOP - _BOTTOM)
+
+    def grid(self, x_label: str, y_label: str) -> str:
+        """Grid lines, tick labels and the names of the axes."""
+        parts = []
+        for tick in _ticks(0.0, self.y_high, 4):
+            y = self.y(tick)
+            parts.append(
+                f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            )
+            parts.append(
+                f'<text class="tick" x="{_LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>'
+            )
+        for tick in _ticks(self.x_low, self.x_high, 7):
+            parts.append(
+                f'<text class="tick" x="{self.x(tick):.1f}" y="{_HEIGHT - _BOTTOM + 16}" '
+                f'text-anchor="middle">{tick:g}</text>'
+            )
+        middle = (_TOP + _HEIGHT - _BOTTOM) / 2
+        parts.append(
+            f'<text class="axis" x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 6}" '
+            f'text-anchor="middle">{escape(x_label)}</text>'
+        )
+        parts.append(
+            f'<text class="axis" transform="translate(13 {middle}) rotate(-90)" '
+            f'text-anchor="middle">{escape(y_label)}</text>'
+        )
+        return "".join(parts)
+
+
+def _levels(axes: _Axes, levels: Iterable[tuple[str, float]]) -> Iterable[str]:
+    """Named lines; names that would touch are moved apart, upwards."""
+    free = float(_HEIGHT)
+    for name, level in sorted(levels, key=lambda item: item[1]):
+        y = axes.y(level)
+        free = min(y + 4.0, free - 13.0)
+        yield (
+            f'<line class="level" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<text class="level-name" x="{_WIDTH - _RIGHT + 5}" y="{free:.1f}">{escape(name)}</text>'
+        )
+
+
+def _ticks(low: float, high: float, about: int) -> list[float]:
+    """Round numbers from low to high, roughly `about` of them."""
+    raw = (high - low) / about
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    return [round(index * step, 10) for index in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _svg(body: Iterable[str]) -> str:
+    return f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">{"".join(body)}</svg>'
+
+
+def _empty() -> str:
+    return '<p class="note">Nothing was measured.</p>'

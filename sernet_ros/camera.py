@@ -1,0 +1,157 @@
+"""The ROS side of the replayer: a node that publishes frames the way a camera driver does."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from builtin_interfaces.msg import Time
+from rclpy.duration import Duration
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from sernet_core.errors import ConfigError
+from sernet_ros.image_codec import fill
+from sernet_ros.sources import Picture
+
+# /clock goes on between frames, or timers of nodes that run on it would stand still at low rates.
+_CLOCK_PERIOD = 0.025
+
+
+@dataclass(frozen=True)
+class CameraOptions:
+    """How the camera publishes.
+
+    Attributes:
+        frame_id: Of every header.
+        encoding: rgb8 or bgr8.
+        reliable: Reliable, or best effort as the sensor_data profile has it.
+        latched: Durability transient_local: who comes late still gets the last frames.
+        depth: Queue of the publishers.
+        clock: Publish /clock, too.
+        answers: Topic whose images answer frames, for lock-step.
+    """
+
+    frame_id: str = "camera"
+    encoding: str = "rgb8"
+    reliable: bool = True
+    latched: bool = False
+    depth: int = 5
+    clock: bool = False
+    answers: str | None = None
+
+
+class Camera(Node):
+    """Publishes `image`, `ground_truth` with the same header, and /clock."""
+
+    def __init__(self, options: CameraOptions) -> None:
+        super().__init__("replay")
+        self._options = options
+        profile = QoSProfile(
+            depth=options.depth,
+            reliability=ReliabilityPolicy.RELIABLE if options.reliable else ReliabilityPolicy.BEST_EFFORT,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL if options.latched else DurabilityPolicy.VOLATILE,
+        )
+        self._images = self.create_publisher(Image, "image", profile)
+        self._truths = self.create_publisher(Image, "ground_truth", profile)
+        self._clock_out = self.create_publisher(Clock, "/clock", 10) if options.clock else None
+        self._stamp_ns = 0
+        self._published_at = time.monotonic()
+        self._answers: dict[int, int] = {}
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self)
+        if options.answers:
+            self.create_subscription(Image, options.answers, self._on_answer, 10)
+
+    def publish(self, picture: Picture, stamp_ns: int | None = None) -> tuple[int, int]:
+        """Publish one frame, its ground truth first so that it is there when the answer comes.
+
+        Args:
+            picture: The frame.
+            stamp_ns: Stamp of the header; None: the wall clock.
+
+        Returns:
+            The stamp, which rises from frame to frame even if the wall clock does not, and the monotonic
+            clock just before the image was handed over; both in ns.
+        """
+        swap = self._options.encoding == "bgr8"
+        message = fill(Image(), picture.image[:, :, ::-1] if swap else picture.image, Header())
+        message.encoding = self._options.encoding
+        truth = None if picture.truth is None else fill(Image(), picture.truth, Header())
+        wanted = time.time_ns() if stamp_ns is None else stamp_ns
+        self._stamp_ns = max(wanted, self._stamp_ns + 1)
+        header = Header(stamp=to_time(self._stamp_ns), frame_id=self._options.frame_id)
+        self._tick(self._stamp_ns)
+        if truth is not None:
+            truth.header = header
+            self._truths.publish(truth)
+        message.header = header
+        sent_ns = time.monotonic_ns()
+        self._published_at = sent_ns / 1e9
+        self._images.publish(message)
+        return self._stamp_ns, sent_ns
+
+    def sleep_until(self, moment: float) -> None:
+        """Sleep until a moment of the monotonic clock in seconds, with /clock going on."""
+        while (left := moment - time.monotonic()) > 0:
+            time.sleep(min(left, _CLOCK_PERIOD) if self._clock_out else left)
+            if self._stamp_ns and time.monotonic() < moment:
+                self._tick(self._stamp_ns + round((time.monotonic() - self._published_at) * 1e9))
+
+    def wait_for_answer(self, stamp_ns: int, timeout: float) -> int | None:
+        """Wait for the image that answers a stamp: its arrival in monotonic ns, None if too late."""
+        deadline = time.monotonic() + timeout
+        while stamp_ns not in self._answers and time.monotonic() < deadline:
+            # Short waits: a signal is only seen between them.
+            self._executor.spin_once(timeout_sec=0.1)
+        answered_ns = self._answers.get(stamp_ns)
+        self._answers.clear()
+        return answered_ns
+
+    def wait_for_subscribers(self, count: int, timeout: float) -> None:
+        """Wait until `image` has `count` subscribers.
+
+        Raises:
+            ConfigError: It had fewer when the time was over.
+        """
+        deadline = time.monotonic() + timeout
+        while (found := self._images.get_subscription_count()) < count:
+            if time.monotonic() > deadline:
+                raise ConfigError(
+                    f"{found} of {count} subscribers on {self._images.topic_name} after {timeout:g} s: are "
+                    "they running with the same ROS_DOMAIN_ID and topic name, and a QoS that fits (--qos)?"
+                )
+            time.sleep(0.05)
+        # The subscriber learns of the match a little later than the publisher does.
+        time.sleep(0.5)
+
+    def drain(self, timeout: float = 2.0) -> None:
+        """Give reliable subscribers the time to take the last frame before the publisher goes."""
+        if self._options.reliable:
+            self._images.wait_for_all_acked(Duration(seconds=timeout))
+
+    def destroy_node(self) -> None:
+        """Stop answering and take the node down."""
+        self._executor.shutdown()
+        super().destroy_node()
+
+    def _tick(self, now_ns: int) -> None:
+        if self._clock_out:
+            self._clock_out.publish(Clock(clock=to_time(now_ns)))
+
+    def _on_answer(self, message: Image) -> None:
+        self._answers[from_time(message.header.stamp)] = time.monotonic_ns()
+
+
+def to_time(stamp_ns: int) -> Time:
+    """Nanoseconds as a ROS time stamp."""
+    return Time(sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
+
+
+def from_time(stamp: Time) -> int:
+    """A ROS time stamp as nanoseconds."""
+    return stamp.sec * 10**9 + stamp.nanosec

@@ -1,0 +1,182 @@
+"""What the node knows about its own health: counts and times of a camera, and the status made of them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+from sernet_core.errors import InputError
+from sernet_ros.worker import STAGES
+
+STALE_AFTER = 2.0
+"""Seconds without an image after which an active node warns."""
+
+_RATE_WINDOW = 5.0
+_LATENCIES = 500
+# Different causes of rejection that are logged, so that no sender can flood the log.
+_CAUSES_LOGGED = 100
+
+
+class _Rate:
+    """Events a second over the last few seconds."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque()
+        self._since = time.monotonic()
+
+    def tick(self) -> None:
+        self._times.append(time.monotonic())
+        self._forget()
+
+    def hertz(self) -> float:
+        self._forget()
+        watched = min(_RATE_WINDOW, time.monotonic() - self._since)
+        return len(self._times) / watched if watched > 0 else 0.0
+
+    def _forget(self) -> None:
+        oldest = time.monotonic() - _RATE_WINDOW
+        while self._times and self._times[0] < oldest:
+            self._times.popleft()
+
+
+@dataclass
+class Counts:
+    """Frames of a camera since the node was configured.
+
+    Attributes:
+        received: Frames that reached the node while it was active and enabled.
+        answered: Frames whose mask was published.
+        dropped: Frames replaced by a newer one before they were looked at, or stopped by the user.
+        rejected: Frames that were no usable image, by reason.
+        failed: Frames without a mask that can be trusted, by reason: timeout, engine, unexpected.
+    """
+
+    received: int = 0
+    answered: int = 0
+    dropped: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+
+
+class CameraMonitor:
+    """Keeps the counts and times of one camera; every method may be called from any thread.
+
+    Args:
+        warn: Logs a rejection; called once for each cause.
+        error: Logs a failure; called for each.
+    """
+
+    def __init__(self, warn: Callable[[str], None], error: Callable[[str], None]) -> None:
+        self._warn, self._error = warn, error
+        self._causes: set[object] = set()
+        self._lock = threading.Lock()
+        self._counts = Counts()
+        self._input, self._output = _Rate(), _Rate()
+        self._milliseconds: dict[str, deque[float]] = {
+            name: deque(maxlen=_LATENCIES) for name in (*STAGES, "age")
+        }
+        self._waiting_since = time.monotonic()
+        self._seen = False
+        # Told at the next report even if a good frame has followed since.
+        self._failure = self._rejection = ""
+        self._last_failed = False
+
+    def activated(self) -> None:
+        """Forget what was wrong before: the camera starts anew."""
+        with self._lock:
+            self._input, self._output = _Rate(), _Rate()
+            self._waiting_since, self._seen = time.monotonic(), False
+            self._failure, self._rejection, self._last_failed = "", "", False
+
+    def received(self) -> None:
+        with self._lock:
+            self._counts.received += 1
+            self._input.tick()
+            self._waiting_since, self._seen = time.monotonic(), True
+
+    def dropped(self) -> None:
+        with self._lock:
+            self._counts.dropped += 1
+
+    def rejected(self, error: InputError) -> None:
+        reason = getattr(error, "reason", "unusable")
+        cause = getattr(error, "cause", reason)
+        with self._lock:
+            self._counts.rejected[reason] += 1
+            self._rejection = str(error)
+            is_new = cause not in self._causes and len(self._causes) < _CAUSES_LOGGED
+            self._causes |= {cause} if is_new else set()
+        if is_new:
+            self._warn(f"image rejected (logged once for this cause, counted in /diagnostics): {error}")
+
+    def failed(self, reason: str, message: str) -> None:
+        with self._lock:
+            self._counts.failed[reason] += 1
+            self._failure, self._last_failed = message, True
+        self._error(f"no mask for a frame: {message}")
+
+    def answered(self, seconds: Mapping[str, float]) -> None:
+        with self._lock:
+            self._counts.answered += 1
+            self._output.tick()
+            self._last_failed = False
+            for name, value in seconds.items():
+                self._milliseconds[name].append(1e3 * value)
+
+    def aged(self, seconds: float) -> None:
+        """Note how old an image was when its mask was published, by the clock that stamped it."""
+        with self._lock:
+            self._milliseconds["age"].append(1e3 * seconds)
+
+    def health(self) -> tuple[bytes, str]:
+        """Level and words for what happened since the last call; OK and nothing when all is well."""
+        with self._lock:
+            failure, rejection = self._failure, self._rejection
+            self._rejection = ""
+            if not self._last_failed:
+                self._failure = ""
+            silent, seen = time.monotonic() - self._waiting_since, self._seen
+        if failure:
+            return DiagnosticStatus.ERROR, f"no mask for a frame: {failure}"
+        if rejection:
+            return DiagnosticStatus.WARN, f"image rejected: {rejection}"
+        if silent > STALE_AFTER:
+            return DiagnosticStatus.WARN, f"no image for {silent:.0f} s" if seen else "no image yet"
+        return DiagnosticStatus.OK, ""
+
+    def values(self) -> dict[str, str]:
+        """Every figure, as words, in the order in which they are shown."""
+        with self._lock:
+            counts = self._counts
+            values = {
+                "input_hz": f"{self._input.hertz():.2f}",
+                "output_hz": f"{self._output.hertz():.2f}",
+                "received": str(counts.received),
+                "answered": str(counts.answered),
+                "dropped": str(counts.dropped),
+                "rejected": str(counts.rejected.total()),
+                **{f"rejected.{reason}": str(count) for reason, count in sorted(counts.rejected.items())},
+                "failed": str(counts.failed.total()),
+                **{f"failed.{reason}": str(count) for reason, count in sorted(counts.failed.items())},
+                "stale": str(time.monotonic() - self._waiting_since > STALE_AFTER).lower(),
+            }
+            for stage, samples in self._milliseconds.items():
+                if samples:
+                    percentiles = np.percentile(np.fromiter(samples, float), (50, 95, 99))
+                    for name, value in zip(("p50", "p95", "p99"), percentiles, strict=True):
+                        values[f"{stage}_ms.{name}"] = f"{value:.2f}"
+        return values
+
+
+def status(
+    name: str, level: bytes, message: str, hardware: str, values: Mapping[str, str]
+) -> DiagnosticStatus:
+    """A diagnostic status with its figures."""
+    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
+    return DiagnosticStatus(name=name, level=level, message=message, hardware_id=hardware, values=pairs)

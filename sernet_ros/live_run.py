@@ -1,0 +1,250 @@
+"""A run over DDS: the segmenter and the replayer as processes of their own, and a recorder that listens."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+import rclpy
+from rclpy.signals import SignalHandlerOptions
+
+from sernet_core.errors import EngineError, InputError
+from sernet_ros.fastdds import use_profile
+from sernet_ros.matching import ReplayLog, account, read_log
+from sernet_ros.processes import Child
+from sernet_ros.recorder import Recorder
+from sernet_ros.recording import Recording
+
+NAMESPACE = "/sernet_demo"
+# What the installed executables do, in this very interpreter.
+NODE_COMMAND = (sys.executable, "-m", "sernet_ros.node")
+REPLAY_COMMAND = (sys.executable, "-m", "sernet_ros.replay")
+_LISTENERS = 2  # segmenter and recorder
+_POLL = 0.05  # seconds
+_TELL_PERIOD = 10.0  # seconds
+_PERIOD = 0.5  # seconds between two looks at the node's process and the replayer's log
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the segmenter's process took at a moment: percent of one core, and resident megabytes."""
+
+    at_ns: int
+    cpu_percent: float
+    memory_mb: float
+
+
+@dataclass
+class Outcome:
+    """What one replay gave.
+
+    Attributes:
+        log: What the replayer sent.
+        usage: The segmenter's process, twice a second.
+        node_exit: Exit code of the segmenter if it ended during the run.
+    """
+
+    log: ReplayLog = field(default_factory=ReplayLog)
+    usage: list[Usage] = field(default_factory=list)
+    node_exit: int | None = None
+
+
+class LiveRun:
+    """Starts the segmenter and listens; every replay is a call. To be used as a context manager.
+
+    Args:
+        folder: Takes the logs of the processes.
+        parameters: Parameters of the segmenter as NAME:=VALUE.
+        parameter_file: Parameter file of the segmenter.
+    """
+
+    def __init__(self, folder: Path, parameters: Sequence[str], parameter_file: Path | None = None) -> None:
+        self._folder = folder
+        self._earlier: set[int] = set()
+        self.profile = use_profile()
+        self.domain = isolate()
+        command = [*NODE_COMMAND, "--ros-args", "-r", f"__ns:={NAMESPACE}"]
+        if parameter_file is not None:
+            command += ["--params-file", str(parameter_file)]
+        for parameter in parameters:
+            command += ["-p", parameter]
+        self._node = Child("the node", command, folder / "node.log", _environment())
+        try:
+            rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+            self._recorder = Recorder(NAMESPACE)
+        except BaseException:
+            self._node.stop()
+            raise
+
+    def __enter__(self) -> LiveRun:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # A second Ctrl-C must not leave processes behind.
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            self._node.stop()
+            self._recorder.destroy_node()
+            rclpy.try_shutdown()
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
+    @property
+    def node_values(self) -> dict[str, str]:
+        """The node's last diagnostics."""
+        return self._recorder.status.values
+
+    def last_words(self) -> str:
+        """The end of the node's output."""
+        return self._node.last_words()
+
+    def wait_until_active(self, timeout: float, tell: Callable[[str], None]) -> None:
+        """Wait until the node takes frames.
+
+        Args:
+            timeout: Seconds.
+            tell: Gets the node's own words when they change, e.g. "loading model", and every ten seconds.
+
+        Raises:
+            EngineError: It ended, or was not ready in time.
+        """
+        deadline, told, told_at = time.monotonic() + timeout, "", 0.0
+        while not self._recorder.status.active:
+            if self._node.exit_code is not None:
+                code = self._node.exit_code
+                raise EngineError(
+                    f"the node ended with exit code {code} before it was ready:\n{self.last_words()}"
+                )
+            status = self._recorder.status
+            if time.monotonic() > deadline:
+                said = f" (it says: {status.message})" if status.message else ""
+                raise EngineError(f"the node was not ready after {timeout:g} s{said}:\n{self.last_words()}")
+            # "loading model, 12 s" counts on: the same words but for their last part.
+            words = status.message.rpartition(", ")[0] or status.message
+            if words and (words != told or time.monotonic() - told_at > _TELL_PERIOD):
+                told, told_at = words, time.monotonic()
+                tell(status.message)
+            time.sleep(_POLL)
+
+    def replay(
+        self,
+        arguments: Sequence[str],
+        recording: Recording | None = None,
+        progress: Callable[[int, int], None] = lambda sent, answered: None,
+    ) -> Outcome:
+        """Replay once, to its end and the last answer.
+
+        Args:
+            arguments: Command line of the replayer.
+            recording: Takes what arrives meanwhile; None: it is thrown away.
+            progress: Gets the number of frames sent and of answers.
+
+        Raises:
+            InputError: The replayer failed.
+        """
+        log_path = self._folder / "frames.jsonl"
+        log_path.unlink(missing_ok=True)
+        command = [*REPLAY_COMMAND, *arguments, "--wait", str(_LISTENERS), "--log", str(log_path)]
+        command += ["--ros-args", "-r", f"__ns:={NAMESPACE}"]
+        outcome, meter = Outcome(), _Meter(self._node.pid)
+        with Child("the replayer", command, self._folder / "replay.log", _environment()) as child:
+            while child.exit_code is None and outcome.node_exit is None:
+                self._collect(recording)
+                outcome.node_exit = self._node.exit_code
+                if meter.due():
+                    meter.sample(outcome.usage)
+                    progress(len(read_log(log_path).sent), len(recording.answers) if recording else 0)
+                time.sleep(_POLL)
+            if child.exit_code not in (0, None):
+                raise InputError(
+                    f"the replayer ended with exit code {child.exit_code}:\n{child.last_words()}"
+                )
+        outcome.log = read_log(log_path)
+        if outcome.node_exit is None and recording:
+            outcome.node_exit = self._await_answers(recording, outcome.log, progress)
+        self._earlier |= {frame.stamp_ns for frame in outcome.log.sent}
+        return outcome
+
+    def _collect(self, recording: Recording | None) -> int:
+        """Pass on what arrived, without late answers to an earlier replay; how many messages that were."""
+        arrived = [received for received in self._recorder.fetch() if received.stamp_ns not in self._earlier]
+        if recording:
+            for received in arrived:
+                recording.take(received)
+        return len(arrived)
+
+    def _await_answers(
+        self, recording: Recording, log: ReplayLog, progress: Callable[[int, int], None]
+    ) -> int | None:
+        """Wait until every frame is answered or nothing has come for a while; a dead node's exit code."""
+        sent = {frame.stamp_ns for frame in log.sent}
+        slowest = max(account(log.sent, recording.answers).latency_ms.values(), default=0.0)
+        last, silence = time.monotonic(), max(3.0, 4e-3 * slowest)
+        while time.monotonic() - last < silence and self._node.exit_code is None:
+            if self._collect(recording):
+                last = time.monotonic()
+            progress(len(sent), len(recording.answers))
+            if sent <= {stamp for stamp, _ in recording.answers}:
+                # The overlay comes after its mask.
+                silence = 0.5
+            time.sleep(_POLL)
+        return self._node.exit_code
+
+
+class _Meter:
+    """Looks at a process twice a second."""
+
+    def __init__(self, pid: int) -> None:
+        # The first figure of a process covers the time since the one before: start with a whole period.
+        self._next = time.monotonic() + _PERIOD
+        try:
+            self._process: psutil.Process | None = psutil.Process(pid)
+            self._process.cpu_percent()
+        except psutil.Error:
+            self._process = None
+
+    def due(self) -> bool:
+        """Whether it is time to look again."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + _PERIOD
+        return True
+
+    def sample(self, into: list[Usage]) -> None:
+        """Append what the process takes now, if it still runs."""
+        if self._process is None:
+            return
+        try:
+            cpu, memory = self._process.cpu_percent(), self._process.memory_info().rss / 2**20
+        except psutil.Error:
+            return
+        into.append(Usage(time.monotonic_ns(), cpu, memory))
+
+
+def isolate() -> str:
+    """Keep a run apart from the user's own nodes, unless a domain is set; returns words that say so."""
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    domain = os.environ.get("ROS_DOMAIN_ID")
+    if domain:
+        return f"ROS domain {domain} (yours), namespace {NAMESPACE}"
+    # Up to 101: above, the ports may be in use for other things.
+    os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 102))
+    return f"ROS domain {os.environ['ROS_DOMAIN_ID']} (random), namespace {NAMESPACE}"
+
+
+def _environment() -> dict[str, str]:
+    """Environment of a child: it must find this very package, wherever the run was started."""
+    root = str(Path(__file__).resolve().parent.parent)
+    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}

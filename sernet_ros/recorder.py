@@ -1,0 +1,101 @@
+"""The ROS side of a recording: listens to camera, ground truth, masks, overlays and diagnostics."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+
+from sernet_core.errors import InputError
+from sernet_ros.camera import from_time
+from sernet_ros.image_codec import to_rgb
+from sernet_ros.recording import IMAGE, MASK, OVERLAY, TRUTH, Received
+
+SEGMENTER = "sernet_segmenter"
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """The last diagnostics of the segmenter."""
+
+    message: str = ""
+    error: bool = False
+    values: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def active(self) -> bool:
+        return self.values.get("state") == "active"
+
+
+class Recorder(Node):
+    """Listens in a thread of its own; what arrived is fetched with `fetch`.
+
+    Args:
+        namespace: Where the camera and the segmenter are.
+        reliable: Whether the camera publishes reliably.
+    """
+
+    def __init__(self, namespace: str, reliable: bool = True) -> None:
+        super().__init__("recorder", namespace=namespace)
+        self.status = NodeStatus()
+        self._segmenter = f"{namespace.strip('/')}/{SEGMENTER}"
+        self._arrived: queue.SimpleQueue[Received] = queue.SimpleQueue()
+        camera = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+        for topic in (IMAGE, TRUTH, MASK, OVERLAY):
+            reliability = camera if topic in (IMAGE, TRUTH) else ReliabilityPolicy.RELIABLE
+            self.create_subscription(
+                Image, topic, self._listener(topic), QoSProfile(depth=10, reliability=reliability)
+            )
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self)
+        self._thread = threading.Thread(target=self._spin, name="recorder", daemon=True)
+        self._thread.start()
+
+    def fetch(self) -> Iterator[Received]:
+        """Everything that arrived since the last call."""
+        while True:
+            try:
+                yield self._arrived.get_nowait()
+            except queue.Empty:
+                return
+
+    def destroy_node(self) -> None:
+        """Stop listening."""
+        self._executor.shutdown()
+        self._thread.join(timeout=5.0)
+        super().destroy_node()
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            return
+
+    def _listener(self, topic: str) -> Callable[[Image], None]:
+        def listen(message: Image) -> None:
+            at_ns = time.monotonic_ns()
+            try:
+                picture = to_rgb(message)
+            except InputError as error:
+                self.get_logger().error(f"{topic}: {error}", throttle_duration_sec=5.0)
+                return
+            # A mask is grey: its three channels are the same ids.
+            array = picture[:, :, 0].copy() if topic in (TRUTH, MASK) else picture
+            self._arrived.put(Received(topic, from_time(message.header.stamp), at_ns, array))
+
+        return listen
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name.startswith(self._segmenter):
+                values = {pair.key: pair.value for pair in status.values}
+                self.status = NodeStatus(status.message, status.level == DiagnosticStatus.ERROR, values)

@@ -1,0 +1,334 @@
+"""Publishes recorded or synthetic frames as a camera would: `ros2 run sernet_ros replay SOURCE`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from sernet_core.errors import InputError, SernetError
+from sernet_ros.ahead import read_ahead
+from sernet_ros.fastdds import use_profile
+from sernet_ros.matching import Sent, rate_of
+from sernet_ros.sources import Picture, Source, SyntheticOptions, Unreadable, open_source
+from sernet_ros.startup import MISSING_PACKAGE, explain_missing
+
+if TYPE_CHECKING:
+    from sernet_ros.camera import Camera, CameraOptions
+
+LOCKSTEP = "lockstep"
+_BAD_REQUEST = 2
+EPILOG = """\
+examples:
+  replay ~/drive.mp4                               a video at its own rate
+  replay ~/frames --rate 10 --loop                 a folder of images, over and over
+  replay ~/camvid --split val                      a data set, with its ground truth on `ground_truth`
+  replay synthetic --condition night --frames 300  the procedural street, with exact ground truth
+  replay ~/drive.mp4 --ros-args -r image:=/camera/image_raw -r __ns:=/front
+
+topics: `image` (rgb8 or bgr8), `ground_truth` (mono8 class ids, 255 = void, the same header), and
+/clock with --clock.
+A data set is the plain tree SPLIT/images/STEM.png, SPLIT/labels/STEM.png, SPLIT.txt under one folder.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the replayer.
+
+    Args:
+        argv: Command line without the program's name; that of the process when None.
+
+    Returns:
+        0 when frames were published, 2 for a request that cannot be met.
+    """
+    try:
+        import rclpy
+        from rclpy.signals import SignalHandlerOptions
+        from rclpy.utilities import remove_ros_args
+
+        from sernet_ros.camera import Camera
+    except (ImportError, OSError) as error:
+        print(explain_missing("replay", error, sys.executable), file=sys.stderr)
+        return MISSING_PACKAGE
+
+    arguments = list(sys.argv if argv is None else ["replay", *argv])
+    options = build_parser().parse_args(remove_ros_args(arguments)[1:])
+    try:
+        source = open_source(options.source, options.split, synthetic_options(options))
+        profile = use_profile()
+        # Plain KeyboardInterrupt in this one-threaded program: no context that vanishes between two calls.
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        camera = Camera(_camera_options(options))
+        try:
+            camera.get_logger().info(profile)
+            _replay(camera, source, options)
+        finally:
+            # A second Ctrl-C during the teardown would only add a traceback.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            camera.destroy_node()
+            rclpy.shutdown()
+    except SernetError as error:
+        print(f"replay: error: {error}", file=sys.stderr)
+        return _BAD_REQUEST
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of the replayer."""
+    parser = argparse.ArgumentParser(
+        prog="replay",
+        description="Publish images, a video, a data set or the synthetic street as a camera would.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", metavar="SOURCE", help="video, folder of images, data set, or 'synthetic'")
+    what = parser.add_argument_group("what to publish")
+    what.add_argument("--split", help="part of the data set, e.g. val")
+    what.add_argument("--frames", type=whole_number(1), metavar="N", help="stop after N frames")
+    what.add_argument("--loop", action="store_true", help="start over at the end, until Ctrl-C or --frames")
+    add_synthetic_arguments(parser)
+    _add_time_arguments(parser.add_argument_group("pace and time"))
+    _add_message_arguments(parser.add_argument_group("messages and middleware"))
+    return parser
+
+
+def add_synthetic_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options that choose a drive through the synthetic street; the demo has the same."""
+    default = SyntheticOptions()
+    group = parser.add_argument_group("synthetic source")
+    group.add_argument("--town", help="default: the one that training never sees")
+    group.add_argument("--condition", default=default.condition, help="day (default), dusk, rain or night")
+    group.add_argument("--seed", type=int, default=default.seed, help="which drive (default: %(default)s)")
+    group.add_argument(
+        "--size", type=parse_size, default=default.size, metavar="WxH", help="default: 480x360"
+    )
+
+
+def _add_time_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--rate",
+        type=parse_rate,
+        default="source",
+        help="Hz, 'source' (its own rate; 15 where it has none; the default), or 'lockstep': the next frame "
+        "when the last one is answered",
+    )
+    group.add_argument(
+        "--answers",
+        default="semantic_mask",
+        metavar="TOPIC",
+        help="images that answer frames in lock-step (default: %(default)s)",
+    )
+    group.add_argument(
+        "--answer-timeout",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="go on without an answer after S seconds (default: 10)",
+    )
+    group.add_argument(
+        "--stamps",
+        choices=("now", "recorded"),
+        default="now",
+        help="now: the wall clock, as a camera stamps (default); recorded: 1 s + index / rate, in every run",
+    )
+    group.add_argument("--clock", action="store_true", help="publish /clock for nodes with use_sim_time")
+
+
+def _add_message_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--encoding", choices=("rgb8", "bgr8"), default="rgb8")
+    group.add_argument("--frame-id", default="camera", help="frame_id of the header (default: camera)")
+    group.add_argument("--qos", choices=("reliable", "sensor_data"), default="reliable")
+    group.add_argument("--depth", type=whole_number(1), default=5, help="queue of the publisher (default: 5)")
+    group.add_argument("--durability", choices=("volatile", "transient_local"), default="volatile")
+    group.add_argument(
+        "--wait", type=whole_number(0), default=0, metavar="N", help="wait for N subscribers first"
+    )
+    group.add_argument(
+        "--wait-timeout",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="give up waiting after S seconds (default: 60)",
+    )
+    group.add_argument("--log", type=Path, metavar="FILE", help="write a JSON line for each published frame")
+
+
+def _replay(camera: Camera, source: Source, options: argparse.Namespace) -> None:
+    if options.wait:
+        camera.wait_for_subscribers(options.wait, options.wait_timeout)
+    with ExitStack() as stack:
+        log = stack.enter_context(options.log.open("w")) if options.log else None
+        pictures = stack.enter_context(read_ahead(_endless(source) if options.loop else source.frames))
+        result = _publish_all(camera, pictures, source, options, log)
+    camera.drain()
+    rate = rate_of(result.moments_ns)
+    camera.get_logger().info(
+        f"{source.name}: sent {len(result.moments_ns)} frames"
+        + (f" at {rate:.2f} Hz" if rate else "")
+        + f", {result.skipped} unreadable skipped, {result.late} late"
+    )
+    if not result.moments_ns:
+        raise InputError(f"{source.name}: not one frame could be read")
+
+
+@dataclass
+class _Result:
+    moments_ns: list[int]
+    skipped: int = 0
+    late: int = 0
+
+
+def _publish_all(
+    camera: Camera,
+    pictures: Iterator[Picture | Unreadable],
+    source: Source,
+    options: argparse.Namespace,
+    log: TextIO | None,
+) -> _Result:
+    lockstep = options.rate == LOCKSTEP
+    rate = options.rate if isinstance(options.rate, float) else source.rate
+    pace = Pace(rate)
+    result = _Result([])
+    for picture in _progress(pictures, options, source):
+        if isinstance(picture, Unreadable):
+            result.skipped += 1
+            camera.get_logger().warning(f"skipped {picture.name}: {picture.reason}")
+            _write(log, json.dumps({"unreadable": picture.name, "reason": picture.reason}))
+            continue
+        index = len(result.moments_ns)
+        if not lockstep:
+            camera.sleep_until(pace.next(time.monotonic()))
+        stamp_ns = 10**9 + round(index * 1e9 / rate) if options.stamps == "recorded" else None
+        stamp_ns, sent_ns = camera.publish(picture, stamp_ns)
+        answered_ns = camera.wait_for_answer(stamp_ns, options.answer_timeout) if lockstep else None
+        result.moments_ns.append(sent_ns)
+        _write(log, Sent(index, picture.name, stamp_ns, sent_ns, answered_ns).to_json())
+        if len(result.moments_ns) == options.frames:
+            break
+    result.late = pace.late
+    return result
+
+
+def _write(log: TextIO | None, line: str) -> None:
+    if log:
+        # Line by line: whoever started the replayer follows it.
+        log.write(line + "\n")
+        log.flush()
+
+
+class Pace:
+    """Moments at which frames are due, on the monotonic clock.
+
+    A frame that is late by more than one period moves the schedule: a camera skips, it never catches up in
+    a burst. `late` counts those.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self._period = 1.0 / rate
+        self._due: float | None = None
+        self.late = 0
+
+    def next(self, now: float) -> float:
+        """Moment in seconds at which the next frame is due; in the past when it is late."""
+        if self._due is None:
+            self._due = now
+            return now
+        self._due += self._period
+        if now - self._due > self._period:
+            self.late += 1
+            self._due = now
+        return self._due
+
+
+def _endless(source: Source) -> Callable[[], Iterator[Picture | Unreadable]]:
+    def frames() -> Iterator[Picture | Unreadable]:
+        readable = True
+        # A source that has nothing left to show would be searched for ever.
+        while readable:
+            readable = False
+            for picture in source.frames():
+                readable = readable or isinstance(picture, Picture)
+                yield picture
+
+    return frames
+
+
+def _progress(
+    pictures: Iterator[Picture | Unreadable], options: argparse.Namespace, source: Source
+) -> Iterator[Picture | Unreadable]:
+    if not sys.stderr.isatty():
+        return pictures
+    from tqdm import tqdm
+
+    total = options.frames or (None if options.loop else source.length)
+    return iter(tqdm(pictures, total=total, unit="frame", desc=source.name))
+
+
+def synthetic_options(options: argparse.Namespace) -> SyntheticOptions:
+    """The drive that the options of `add_synthetic_arguments` and --frames ask for."""
+    frames = options.frames or SyntheticOptions().frames
+    return SyntheticOptions(options.town, options.condition, options.seed, options.size, frames=frames)
+
+
+def _camera_options(options: argparse.Namespace) -> CameraOptions:
+    from sernet_ros.camera import CameraOptions
+
+    return CameraOptions(
+        frame_id=options.frame_id,
+        encoding=options.encoding,
+        reliable=options.qos == "reliable",
+        latched=options.durability == "transient_local",
+        depth=options.depth,
+        clock=options.clock,
+        answers=options.answers if options.rate == LOCKSTEP else None,
+    )
+
+
+def parse_rate(text: str) -> float | str:
+    """Type of --rate: Hz, or one of the words."""
+    if text in ("source", LOCKSTEP):
+        return text
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0.001 <= rate <= 1000.0:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is neither 'source' nor 'lockstep' nor a rate of 0.001 to 1000 Hz"
+        )
+    return rate
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Type of --size: width and height."""
+    try:
+        width, height = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no size like 480x360") from None
+    return width, height
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """Type of an option that counts, from `least` on."""
+
+    def whole(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+        return value
+
+    return whole
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""The command line: help that teaches, `sernet models`, and the figures of what ships."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sernet_core.checkpoint import SHIPPED, read_info
+from sernet_core.cli import COMMANDS, main
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main([command, "--help"])
+    assert exit_.value.code == 0
+    assert COMMANDS[command][1:] in " ".join(capsys.readouterr().out.split())
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    script = "import sys\nfrom sernet_core.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    script += "sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL).returncode == 0
+
+
+def test_models_lists_own_and_broken_ones(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    os.link(small_model, tmp_path / "mine.safetensors")
+    (tmp_path / "bad.safetensors").write_bytes(b"rubbish")
+    monkeypatch.setenv("SERNET_MODELS", str(tmp_path))
+    assert main(["models"]) == 0
+    text = capsys.readouterr().out
+    assert "mine" in text and "test weights" in text and "broken" in text
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.safetensors")), ids=lambda path: path.stem)
+def test_shipped_models_carry_their_terms_and_figures(path: Path) -> None:
+    info = read_info(path)
+    assert "non-commercial" in info.notice
+    assert info.metrics and info.recipe and info.data["train"]
+    assert path.stat().st_size <= 50_000_000

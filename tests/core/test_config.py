@@ -1,0 +1,74 @@
+"""YAML into dataclasses, and the recipes that ship."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from sernet_core.errors import ConfigError
+from sernet_core.train import Recipe, load_recipe
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("path", sorted(CONFIG.glob("train_*.yaml")), ids=lambda path: path.stem)
+def test_shipped_recipes_load(path: Path) -> None:
+    assert load_recipe(path).steps > 0
+
+
+def test_values_arrive(tmp_path: Path) -> None:
+    recipe = load_recipe(
+        write(tmp_path, "steps: 5\nrate: 1\naugment: {crop: [96, 64]}\nnetwork: {depth: 18}\n")
+    )
+    assert (
+        recipe.steps == 5
+        and recipe.rate == 1.0
+        and recipe.augment.crop == (96, 64)
+        and recipe.network.depth == 18
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stepps: 5", "Did you mean 'steps'"),
+        ("rate: 1.0", "'steps' is missing"),
+        ("steps: many", "steps: must be int"),
+        ("steps: true", "steps: must be int"),
+        ("steps: 0", "at least 1"),
+        ("steps: 5\nnetwork: {depth: 19}", "19 is not one of 18, 34, 50, 101"),
+        ("steps: 5\nnetwork: {fusion: sum}", "fusion"),
+        ("steps: 5\nnetwork: 18", "must be a mapping"),
+        ("steps: 5\naugment: {crop: [96]}", "must have 2 values"),
+        ("steps: 5\naugment: {crop: 96}", "must be a list"),
+        ("steps: 5\nbalance: medain", "Did you mean 'median'"),
+        ("steps: 5\nsynthetic_share: 2", "from 0 to 1"),
+        ("- 5", "must be a mapping"),
+        ("steps: [", "not valid YAML"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError, match=message) as error:
+        load_recipe(path)
+    assert str(path) in str(error.value)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_recipe(tmp_path / "none.yaml")
+
+
+def test_schedule_warms_up_and_falls() -> None:
+    recipe = Recipe(steps=100, warmup_steps=10)
+    factors = [recipe.rate_factor(step) for step in range(100)]
+    assert factors[0] == pytest.approx(0.1) and factors.index(max(factors)) == 9
+    assert all(a > b for a, b in itertools.pairwise(factors[9:])) and factors[-1] > 0

@@ -1,0 +1,106 @@
+"""Trees on disk: what is read, and what is refused with the file's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from sernet_core.datasets import open_dataset
+from sernet_core.errors import ConfigError, InputError
+from sernet_core.labels import CAMVID
+from sernet_core.synthetic import HELD_OUT_TOWN
+
+
+def test_reads_pairs_in_the_listed_order(tree: Path) -> None:
+    (tree / "val.txt").write_text("f2\nf0.png\n")
+    dataset = open_dataset(tree, "val")
+    assert dataset.stems == ["f2", "f0"] and len(dataset) == 2
+    sample = dataset[0]
+    expected = cv2.cvtColor(cv2.imread(str(tree / "val/images/f2.png")), cv2.COLOR_BGR2RGB)
+    assert (sample.image == expected).all()
+    assert sample.label is not None and (sample.label[:4] == 255).all()
+    assert [item.stem for item in dataset] == ["f2", "f0"]
+
+
+def test_without_list_and_labels(tree: Path) -> None:
+    (tree / "val.txt").unlink()
+    for path in (tree / "val/labels").iterdir():
+        path.unlink()
+    (tree / "val/labels").rmdir()
+    dataset = open_dataset(tree, "val")
+    assert dataset.stems == ["f0", "f1", "f2"] and dataset[1].label is None
+
+
+def test_classes_file(tree: Path) -> None:
+    (tree / "classes.csv").write_text("id,name,r,g,b\n0,a,1,2,3\n1,b,4,5,6\n255,Void,0,0,0\n")
+    classes = open_dataset(tree, "val").classes
+    assert classes.names == ("a", "b") and classes.palette == ((1, 2, 3), (4, 5, 6))
+    with pytest.raises(InputError, match=r"f0\.png: ids .* are no class"):
+        open_dataset(tree, "val")[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,name\n0,a\n", "columns"),
+        ("id,name,r,g,b\n1,a,0,0,0\n", "without a gap"),
+        ("id,name,r,g,b\n0,a,x,0,0\n", "whole"),
+    ],
+)
+def test_broken_classes_file(tree: Path, text: str, message: str) -> None:
+    (tree / "classes.csv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        open_dataset(tree, "val")
+
+
+def test_refusals_name_the_file(tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        open_dataset(tmp_path / "nowhere", "val")
+    with pytest.raises(ConfigError, match="Did you mean 'val'"):
+        open_dataset(tree, "vall")
+    (tree / "val.txt").write_text("f0\nf9\n")
+    with pytest.raises(InputError, match="f9"):
+        open_dataset(tree, "val")
+    (tree / "val.txt").write_text("f0\nf0\n")
+    with pytest.raises(InputError, match="f0 twice"):
+        open_dataset(tree, "val")
+    (tree / "val.txt").unlink()
+    (tree / "val/labels/f1.png").unlink()
+    with pytest.raises(InputError, match=r"f1\.png"):
+        open_dataset(tree, "val")
+
+
+def test_broken_frames_name_the_file(tree: Path) -> None:
+    dataset = open_dataset(tree, "val")
+    (tree / "val/images/f0.png").write_bytes(b"not an image")
+    (tree / "val/images/f1.png").write_bytes(b"")
+    cv2.imwrite(str(tree / "val/labels/f2.png"), np.zeros((10, 10), np.uint8))
+    for index, message in enumerate(
+        ["f0.png: not an image", "f1.png: the file is empty", "f2.png: 10x10 pixels"]
+    ):
+        with pytest.raises(InputError, match=message):
+            dataset[index]
+    cv2.imwrite(str(tree / "val/labels/f2.png"), np.zeros((64, 96, 3), np.uint8))
+    with pytest.raises(InputError, match="one channel"):
+        dataset[2]
+
+
+def test_synthetic_splits() -> None:
+    validation = open_dataset("synthetic", "val")
+    assert len(validation) == 100 and validation.classes is CAMVID
+    sample = validation[30]
+    assert sample.label is not None and sample.image.shape == (360, 480, 3)
+    assert {sequence.town for sequence in validation._sequences} == {HELD_OUT_TOWN}  # type: ignore[attr-defined]
+    assert len(open_dataset("synthetic", "demo")) == 150
+    with pytest.raises(ConfigError, match="synthetic split"):
+        open_dataset("synthetic", "test")
+
+
+def test_camvid_is_the_standard_split(data_root: Path) -> None:
+    for split, count in (("train", 367), ("val", 101)):
+        dataset = open_dataset(data_root / "camvid", split)
+        assert len(dataset) == count and dataset.classes is CAMVID
+        assert dataset[0].image.shape == (360, 480, 3)

@@ -1,0 +1,235 @@
+"""The report page, its charts, the contact sheet and the video."""
+
+from __future__ import annotations
+
+import copy
+import json
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sernet_core.errors import InputError
+from sernet_core.labels import CAMVID
+from sernet_core.report import Exhibit, Exhibits, OverlayVideo, contact_sheet, render_page
+from sernet_core.report.charts import histogram, line_chart
+from sernet_core.report.facts import machine, versions
+from sernet_core.report.sheet import TILE_WIDTH
+
+REPORT = {
+    "created": "2031-05-06 10:20 UTC",
+    "headline": "2 of 3 frames answered (66.7 %, at least 60 % asked for)",
+    "passed": True,
+    "reasons": [],
+    "miou": 71.3217,
+    "iou": {name: 10.0 + 7.25 * index for index, name in enumerate(CAMVID.names)} | {"Fence": None},
+    "pixel_accuracy": 88.4444,
+    "class_accuracy": 75.0,
+    "accuracy_note": "2 masks scored.",
+    "frames": {"sent": 3, "answered": 2, "dropped": 1, "unmatched": 0, "duplicates": 0, "scored": 2},
+    "answered_percent": 66.67,
+    "latency_ms": {"p50": 412.0, "p95": 519.0, "p99": 519.0, "mean": 465.5, "max": 519.0},
+    "stages_ms": {"inference": {"p50": 380.0, "p95": 500.0, "p99": 501.0}},
+    "rates_hz": {"asked": 1.5, "sent": 1.498, "answered": 1.0, "one_by_one": None},
+    "model": "sernet-r50-camvid",
+    "engine": "eager",
+    "device": "cpu",
+    "precision": None,
+    "notice": "Weights: <research> only.",
+    "classes": dict.fromkeys(CAMVID.names, "#112233"),
+    "source": {"name": "camvid/val <&>", "size": "480x360"},
+    "machine": machine(),
+    "versions": versions(),
+    "node": {"state": "active"},
+    "timeline": [
+        {"frame": "a", "t_s": 0.0, "latency_ms": 412.0},
+        {"frame": "b", "t_s": 0.7, "latency_ms": None},
+        {"frame": "c", "t_s": 1.4, "latency_ms": 519.0},
+    ],
+    "usage": [{"t_s": 0.5 * i, "cpu_percent": 90.0 + i, "memory_mb": 700.0} for i in range(4)],
+    "video_note": "Played at 15 frames a second.",
+}
+
+
+class _Page(HTMLParser):
+    """Collects what a browser would load, the tags, and the visible words."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.words = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.loads += [
+            value or "" for name, value in attrs if name in ("src", "href", "data", "poster", "srcset")
+        ]
+        self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open and self.open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words += data + " "
+
+
+def page_of(report: dict, **pictures: bytes) -> tuple[str, _Page]:
+    # What the page shows must survive the way through report.json.
+    text = render_page(json.loads(json.dumps(report)), **pictures)
+    return text, _Page(text)
+
+
+def test_page_is_self_contained() -> None:
+    text, page = page_of(REPORT, sheet=b"jpeg", video=b"webm")
+    assert sorted(load.partition(",")[0] for load in page.loads) == [
+        "data:image/jpeg;base64",
+        "data:video/webm;base64",
+    ]
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert "http:" not in text and "https:" not in text and "url(" not in text and "@import" not in text
+
+
+def test_page_shows_the_figures_of_the_report() -> None:
+    _, page = page_of(REPORT)
+    for figure in ("71.3", "66.7", "2 of 3 frames", "412", "519", "1.50", "88.4", *CAMVID.names):
+        assert figure in page.words, figure
+    for name, value in REPORT["iou"].items():
+        shown = "\N{EN DASH}" if value is None else f"{value:.1f}"
+        assert f"{name} {shown}" in " ".join(page.words.split())
+    assert "Weights: <research> only." in page.words
+    assert "camvid/val <&>" in page.words
+
+
+def test_page_of_a_failed_run_without_truth() -> None:
+    report = copy.deepcopy(REPORT)
+    report |= {
+        "passed": False,
+        "reasons": ["the node answered 0.0 % of the frames"],
+        "miou": None,
+        "iou": None,
+        "pixel_accuracy": None,
+        "accuracy_note": "This source has no ground truth.",
+        "latency_ms": dict.fromkeys(("p50", "p95", "p99", "mean", "max")),
+        "timeline": [],
+        "usage": [],
+        "rates_hz": dict.fromkeys(("asked", "sent", "answered", "one_by_one")),
+        "notice": "",
+    }
+    _, page = page_of(report)
+    assert "failed" in page.words and "answered 0.0 %" in page.words
+    assert "no ground truth" in page.words and "mIoU" not in page.words
+    assert not page.loads
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 1e6)), max_size=40),
+    st.lists(st.floats(0, 1e6), max_size=5),
+)
+def test_charts_are_well_formed_and_inside_their_frame(
+    points: list[tuple[float, float]], misses: list[float]
+) -> None:
+    points.sort()
+    line = line_chart(points, x_label="t <s>", y_label="y", levels=[("p50", 3.0)], misses=misses)
+    bars = histogram([y for _, y in points], x_label="ms", y_label="frames")
+    for chart, marks, expected in ((line, "circle", len(points)), (bars, "rect", None)):
+        svg = ElementTree.fromstring(chart)
+        found = list(svg.iter(marks))
+        assert expected is None or len(found) == expected
+        for mark in found:
+            assert -1 <= float(mark.get("cx") or mark.get("x")) <= 641
+            assert -1 <= float(mark.get("cy") or mark.get("y")) <= 231
+    if points:
+        counts = [int(title.text) for title in ElementTree.fromstring(bars).iter("title")]
+        assert sum(counts) == len(points)
+
+
+def exhibit(number: int, size: tuple[int, int] = (TILE_WIDTH, 200), truth: bool = True) -> Exhibit:
+    width, height = size
+    image = np.full((height, width, 3), number % 250, np.uint8)
+    mask = np.full((height, width), number % 11, np.uint8)
+    return Exhibit(str(number), image, mask, mask.copy() if truth else None, image.copy())
+
+
+@given(st.integers(0, 300), st.integers(1, 8))
+def test_exhibits_are_spread_over_the_run(count: int, wanted: int) -> None:
+    exhibits = Exhibits(wanted)
+    for number in range(count):
+        exhibits.offer(exhibit(number, (TILE_WIDTH, 2)))
+    chosen = [int(shown.caption) for shown in exhibits.chosen()]
+    assert len(chosen) == min(count, wanted)
+    assert chosen == sorted(set(chosen))
+    if wanted > 1 and count > wanted:
+        gaps = np.diff([*chosen, count])
+        assert chosen[0] == 0 and gaps.max() <= 4 * count / wanted
+
+
+@pytest.mark.parametrize(("truth", "columns"), [(True, 4), (False, 3)])
+def test_contact_sheet_shows_masks_in_their_colours(truth: bool, columns: int) -> None:
+    sheet = contact_sheet([exhibit(3, truth=truth), exhibit(5, truth=truth)], CAMVID, "title")
+    assert sheet.dtype == np.uint8 and sheet.shape[1] == columns * (TILE_WIDTH + 10) + 10
+    prediction = sheet[:, (columns - 2) * (TILE_WIDTH + 10) + 10 + TILE_WIDTH // 2]
+    for class_id in (3, 5):
+        assert (prediction == CAMVID.palette[class_id]).all(axis=1).sum() >= 200
+
+
+def test_contact_sheet_of_large_and_narrow_frames() -> None:
+    sheet = contact_sheet([exhibit(1, (1920, 1080)), exhibit(2, (100, 300))], CAMVID, "sizes")
+    assert sheet.shape[1] == 4 * (TILE_WIDTH + 10) + 10
+    with pytest.raises(InputError, match="at least one"):
+        contact_sheet([], CAMVID, "none")
+
+
+def test_video_can_be_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "overlay.webm"
+    shades = (40, 120, 200)
+    with OverlayVideo(path, 15.0) as video:
+        for shade in shades:
+            # Red alone: swapped channels would come back as blue.
+            frame = np.zeros((61, 81, 3), np.uint8)
+            frame[..., 0] = shade
+            video.write(frame)
+        video.write(np.zeros((33, 33, 3), np.uint8))  # a size change in mid-stream
+        assert video.frames == 4
+    assert path.read_bytes()[:4] == b"\x1a\x45\xdf\xa3" and b"webm" in path.read_bytes()[:64]
+    capture = cv2.VideoCapture(str(path))
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(15.0, abs=0.1)
+    for shade in shades:
+        read, frame = capture.read()
+        assert read and frame.shape == (60, 80, 3)
+        blue, _, red = frame.reshape(-1, 3).mean(axis=0)
+        assert abs(red - shade) < 20 and blue < 30
+    assert capture.read()[0] and not capture.read()[0]
+
+
+def test_wide_video_is_scaled_down(tmp_path: Path) -> None:
+    with OverlayVideo(tmp_path / "wide.webm", 30.0, max_width=96) as video:
+        video.write(np.zeros((100, 200, 3), np.uint8))
+    capture = cv2.VideoCapture(str(tmp_path / "wide.webm"))
+    assert capture.read()[1].shape == (48, 96, 3)
+
+
+def test_video_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    video = OverlayVideo(tmp_path / "missing" / "v.webm", 15.0)
+    with pytest.raises(InputError, match="cannot be written"):
+        video.write(np.zeros((8, 8, 3), np.uint8))
+
+
+def test_no_video_without_frames(tmp_path: Path) -> None:
+    with OverlayVideo(tmp_path / "none.webm", 15.0):
+        pass
+    assert not (tmp_path / "none.webm").exists()
+
+
+def test_facts_name_the_machine() -> None:
+    assert machine()["processor"] and int(machine()["cores"]) >= 1
+    assert {"python", "numpy"} <= versions().keys()

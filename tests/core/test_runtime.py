@@ -1,0 +1,132 @@
+"""The Segmenter: masks equal the plain network's, bad frames and settings are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sernet_core.checkpoint import load_checkpoint
+from sernet_core.errors import CheckpointError, ConfigError, EngineError, InputError
+from sernet_core.runtime import InputSize, Segmenter
+
+
+def noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_mask_and_confidence_equal_the_plain_network(small_model: Path) -> None:
+    image = noise(70, 101)
+    checkpoint = load_checkpoint(small_model)
+    mean, std = torch.tensor(checkpoint.info.mean), torch.tensor(checkpoint.info.std)
+    x = (torch.from_numpy(image).float() / 255 - mean) / std
+    with torch.no_grad():
+        probability = checkpoint.network(x.permute(2, 0, 1)[None]).softmax(1)[0]
+    result = Segmenter.load(small_model, input_size="source").segment(image, confidence=True)
+    assert result.mask.dtype == np.uint8 and result.mask.shape == (70, 101)
+    top = probability.topk(2, 0).values
+    clear = (top[0] - top[1] > 1e-4).numpy()  # the arithmetic is ordered otherwise: ties may fall either way
+    assert clear.mean() > 0.99
+    assert (result.mask == probability.argmax(0).numpy())[clear].all()
+    assert result.confidence is not None
+    assert np.abs(result.confidence / 255 - top[0].numpy()).max() < 0.003
+
+
+@pytest.mark.parametrize("input_size", ["model", "source", "128x80"])
+@pytest.mark.parametrize("size", [(64, 96), (201, 333), (30, 40)])
+def test_mask_has_the_size_of_the_frame(small_model: Path, input_size: str, size: tuple[int, int]) -> None:
+    segmenter = Segmenter.load(small_model, input_size=input_size)
+    assert segmenter.segment(noise(*size)).mask.shape == size
+
+
+@given(st.integers(1, 4000), st.floats(1 / 16, 16))
+@settings(max_examples=200, deadline=None)
+def test_model_size_keeps_aspect_and_cost(height: int, aspect: float) -> None:
+    width = min(max(round(height * aspect), -(-height // 16)), 16 * height)
+    rows, columns = InputSize.parse("model", (480, 360)).of(height, width)
+    assert rows >= 64 and columns >= 64
+    if rows > 64 and columns > 64:
+        assert rows * columns == pytest.approx(480 * 360, rel=0.02)
+        assert columns / rows == pytest.approx(width / height, rel=0.02)
+
+
+def test_native_frames_are_not_resized() -> None:
+    assert InputSize.parse("model", (480, 360)).of(360, 480) == (360, 480)
+    assert InputSize.parse("model", (480, 360)).of(720, 960) == (360, 480)
+
+
+@pytest.mark.parametrize("input_size", ["model", "source", "128x80"])
+def test_strips_are_refused(small_model: Path, input_size: str) -> None:
+    with pytest.raises(InputError, match="longer than 16 times"):
+        Segmenter.load(small_model, input_size=input_size).segment(noise(1, 20))
+
+
+def test_strided_views_are_fine(small_model: Path) -> None:
+    segmenter = Segmenter.load(small_model)
+    image = noise(64, 96)
+    assert (segmenter.segment(image[:, ::-1]).mask == segmenter.segment(image[:, ::-1].copy()).mask).all()
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((64, 64), np.uint8),
+        np.zeros((64, 64, 4), np.uint8),
+        np.zeros((64, 64, 3), np.float32),
+        np.zeros((0, 64, 3), np.uint8),
+    ],
+)
+def test_bad_frames(small_model: Path, image: np.ndarray) -> None:
+    with pytest.raises(InputError, match="a frame is uint8"):
+        Segmenter.load(small_model).segment(image)
+
+
+def test_non_finite_output_is_no_mask(small_model: Path) -> None:
+    segmenter = Segmenter.load(small_model)
+    with torch.no_grad():
+        segmenter._network.head.classify.bias[0] = float("nan")
+    with pytest.raises(EngineError, match="not finite"):
+        segmenter.segment(noise(64, 96))
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"engine": "eagre"}, "Did you mean 'eager'"),
+        ({"precision": "fp61"}, "Did you mean 'fp16'"),
+        ({"device": "gpu"}, "neither"),
+        ({"device": "cuda:97"}, "is not here"),
+        ({"input_size": "640"}, "neither"),
+        ({"input_size": "32x32"}, "at least 64x64"),
+        ({"threads": -1}, "threads"),
+        ({"device": "cpu", "precision": "fp16"}, "needs a CUDA device"),
+    ],
+)
+def test_bad_settings(small_model: Path, setting: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Segmenter.load(small_model, **setting)  # type: ignore[arg-type]
+
+
+def test_unknown_model() -> None:
+    with pytest.raises(CheckpointError, match="unknown model 'sernet-r51'"):
+        Segmenter.load("sernet-r51")
+
+
+def test_bf16_agrees_mostly(small_model: Path) -> None:
+    image = noise(64, 96)
+    full = Segmenter.load(small_model, precision="fp32").segment(image).mask
+    half = Segmenter.load(small_model, precision="bf16").segment(image).mask
+    assert (full == half).mean() > 0.9
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: the GPU path was not run")
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+def test_cuda_agrees_with_cpu(small_model: Path, precision: str) -> None:
+    image = noise(64, 96)
+    cpu = Segmenter.load(small_model, device="cpu").segment(image).mask
+    gpu = Segmenter.load(small_model, device="cuda:0", precision=precision).segment(image).mask
+    assert (cpu == gpu).mean() > 0.9

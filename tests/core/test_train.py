@@ -1,0 +1,232 @@
+"""Training: exact resume, learning, and what a run leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sernet_core import synthetic
+from sernet_core.augment import AugmentConfig
+from sernet_core.checkpoint import load_checkpoint, read_info
+from sernet_core.datasets import Sample, open_dataset
+from sernet_core.errors import CheckpointError, ConfigError
+from sernet_core.labels import CAMVID
+from sernet_core.metrics import ConfusionMatrix
+from sernet_core.network import NetworkConfig
+from sernet_core.runtime import Segmenter
+from sernet_core.train import Recipe, train
+from sernet_core.train.state import TrainingState
+from sernet_core.train.stream import TrainingStream
+
+SMALL = Recipe(
+    steps=6,
+    network=NetworkConfig(depth=18, dbn_rates=(1, 2, 3)),
+    augment=AugmentConfig(crop=(96, 64)),
+    input_size=(96, 64),
+    batch_size=2,
+    synthetic_share=0.5,
+    warmup_steps=2,
+    validate_every=3,
+    notice="test",
+)
+
+
+def test_run_leaves_model_history_and_curves(tree: Path, tmp_path: Path) -> None:
+    dataset = open_dataset(tree, "val")
+    assert train(SMALL, dataset, [], tmp_path / "run", workers=0)
+    folder = tmp_path / "run"
+    assert {path.name for path in folder.iterdir()} == {
+        "state.safetensors",
+        "model.safetensors",
+        "history.csv",
+        "curves.png",
+    }
+    info = read_info(folder / "model.safetensors")
+    assert info.data["stems"] == ["f0", "f1", "f2"] and info.recipe["steps"] == 6 and info.notice == "test"
+    assert (folder / "history.csv").read_text().startswith("step,loss")
+
+
+def test_killed_and_resumed_equals_uninterrupted(tree: Path, tmp_path: Path) -> None:
+    """A real process, killed without warning between two saved states, then started again."""
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "steps: 8\nnetwork: {depth: 18, dbn_rates: [1, 2, 3]}\naugment: {crop: [96, 64]}\n"
+        "input_size: [96, 64]\nbatch_size: 2\nsynthetic_share: 0.5\nwarmup_steps: 2\nvalidate_every: 8\n"
+    )
+    script = (
+        "import sys, torch\ntorch.set_num_threads(1)\nfrom pathlib import Path\n"
+        "from sernet_core.datasets import open_dataset\nfrom sernet_core.train import load_recipe, train\n"
+        "train(load_recipe(Path(sys.argv[1])), open_dataset(sys.argv[2], 'val'), [], Path(sys.argv[3]),"
+        " workers=1, save_every=2)\n"
+    )
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    command = [sys.executable, "-c", script, str(recipe), str(tree)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, str(whole)], check=True, env=environment, timeout=300)
+    process = subprocess.Popen([*command, str(broken)], env=environment, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not (broken / "state.safetensors").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (broken / "curves.png").exists(), "the run was over before it was killed"
+    subprocess.run([*command, str(broken)], check=True, env=environment, timeout=300)
+    one, two = (load_file(folder / "state.safetensors") for folder in (whole, broken))
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+def test_sigint_saves_and_stops(tree: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "steps: 100000\nvalidate_every: 100000\nbatch_size: 1\n"
+        "network: {depth: 18}\naugment: {crop: [96, 64]}\n"
+    )
+    folder = tmp_path / "run"
+    command = [
+        sys.executable,
+        "-u",
+        "-m",
+        "sernet_core.cli",
+        "train",
+        "--recipe",
+        str(recipe),
+        "--data",
+        str(tree),
+    ]
+    command += ["--split", "val", "--run", str(folder), "--workers", "0", "--threads", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and "run folder" in process.stdout.readline()
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 130 and "go on" in rest
+    assert (folder / "state.safetensors").is_file()
+
+
+def test_another_recipe_is_not_resumed(tree: Path, tmp_path: Path) -> None:
+    dataset = open_dataset(tree, "val")
+    short = replace(SMALL, steps=1, synthetic_share=0.0)
+    train(short, dataset, [], tmp_path, workers=0)
+    with pytest.raises(CheckpointError, match="another recipe"):
+        train(replace(short, rate=1e-5), dataset, [], tmp_path, workers=0)
+    (tmp_path / "state.safetensors").write_bytes(b"broken")
+    with pytest.raises(CheckpointError, match="cannot be resumed"):
+        train(short, dataset, [], tmp_path, workers=0)
+
+
+def test_classes_must_fit(tree: Path, tmp_path: Path) -> None:
+    (tree / "classes.csv").write_text("id,name,r,g,b\n0,a,1,2,3\n")
+    with pytest.raises(ConfigError, match="11 classes"):
+        train(SMALL, open_dataset(tree, "val"), [], tmp_path, workers=0)
+
+
+def test_start_from_a_model_remembers_it(tree: Path, tmp_path: Path) -> None:
+    dataset = open_dataset(tree, "val")
+    first = replace(SMALL, steps=1, synthetic_share=0.0)
+    train(first, dataset, [], tmp_path / "first", workers=0)
+    start = load_checkpoint(tmp_path / "first/model.safetensors")
+    train(replace(SMALL, steps=1, synthetic_share=1.0), None, [], tmp_path / "second", start=start, workers=0)
+    info = read_info(tmp_path / "second/model.safetensors")
+    assert info.data["stems"] == ["f0", "f1", "f2"] and info.data["train"] is None
+    assert info.data["started_from"]["data"]["train"] == "tree/val"
+    other = replace(SMALL, network=NetworkConfig(depth=34))
+    with pytest.raises(ConfigError, match="another network"):
+        train(other, dataset, [], tmp_path / "third", start=start, workers=0)
+
+
+def test_stream_is_a_function_of_seed_and_number(tree: Path) -> None:
+    dataset = open_dataset(tree, "val")
+    stream, again = TrainingStream(SMALL, dataset), TrainingStream(SMALL, dataset)
+    other = TrainingStream(replace(SMALL, seed=1), dataset)
+    for number in (0, 5, 11):
+        assert torch.equal(stream[number][0], again[number][0]) and torch.equal(
+            stream[number][1], again[number][1]
+        )
+    assert any(not torch.equal(stream[number][0], other[number][0]) for number in range(4))
+
+
+def test_rates_and_decay_by_group() -> None:
+    state = TrainingState(SMALL)
+    state.set_rates()
+    names = {id(parameter): name for name, parameter in state.model.named_parameters()}
+    for group in state.optimizer.param_groups:
+        for parameter in group["params"]:
+            name = names[id(parameter)]
+            peak = SMALL.encoder_rate if "encoder" in name else SMALL.rate
+            assert group["lr"] == pytest.approx(peak / 2)
+            assert (group["weight_decay"] > 0) == (parameter.ndim > 1), name
+
+
+class _ThreeFrames:
+    """A close view of three procedural frames as a data set.
+
+    Close, because logits at a quarter of the size cannot hold what is a pixel wide.
+    """
+
+    name, classes = "three", CAMVID
+
+    def __init__(self) -> None:
+        street = synthetic.Sequence(
+            synthetic.HELD_OUT_TOWN, seed=1_000_000, size=(960, 720), rate=0.5, frames=3
+        )
+        view = np.s_[360:456, 80:208]
+        self.samples = [Sample(f"t{frame.index}", frame.image[view], frame.label[view]) for frame in street]
+        self.stems = [sample.stem for sample in self.samples]
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(self.samples)
+
+
+@pytest.mark.timeout(400)
+def test_overfits_three_frames(tmp_path: Path) -> None:
+    """A network that cannot learn three frames by heart is broken somewhere."""
+    dataset = _ThreeFrames()
+    still = AugmentConfig(
+        crop=(128, 96),
+        scale=(1, 1),
+        flip=0,
+        brightness=0,
+        contrast=0,
+        saturation=0,
+        hue=0,
+        gamma=0,
+        blur=0,
+        noise=0,
+    )
+    recipe = replace(
+        SMALL,
+        steps=160,
+        augment=still,
+        input_size=(128, 96),
+        batch_size=3,
+        synthetic_share=0.0,
+        encoder_rate=2e-3,
+        rate=2e-3,
+        warmup_steps=10,
+        average_decay=0.9,
+        validate_every=160,
+    )
+    train(recipe, dataset, [], tmp_path, workers=0, save_every=1000)
+    segmenter = Segmenter.load(tmp_path / "model.safetensors")
+    matrix = ConfusionMatrix(CAMVID)
+    for sample in dataset:
+        assert sample.label is not None
+        matrix.update(sample.label, segmenter.segment(sample.image).mask)
+    assert matrix.miou > 95

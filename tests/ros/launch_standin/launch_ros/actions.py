@@ -1,0 +1,51 @@
+"""Stand-in for `launch_ros.actions`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from ament_index_python.packages import get_package_prefix
+from launch import LaunchContext, LaunchDescriptionEntity
+
+
+class Node(LaunchDescriptionEntity):
+    """A node as a process: turned into the argument vector that the real action makes of it.
+
+    That is `lib/PACKAGE/EXECUTABLE --ros-args -r __node:=N -r __ns:=/NS --params-file F ... -r FROM:=TO ...`.
+    A dictionary of parameters becomes a file whose entries stand under the node's full name.
+    """
+
+    def __init__(
+        self,
+        *,
+        executable: str,
+        package: str,
+        name: str,
+        namespace: str,
+        parameters: list[str | dict[str, object]],
+        remappings: list[tuple[str, str]],
+        output: str = "log",
+    ) -> None:
+        assert output in ("screen", "log", "both", "own_log", "full")
+        self.package = package
+        self.executable = executable
+        self.name = name
+        self.namespace = namespace
+        self.parameters = parameters
+        self.remappings = remappings
+
+    def execute(self, context: LaunchContext) -> None:
+        executable = Path(get_package_prefix(self.package)) / "lib" / self.package / self.executable
+        namespace = "/" + self.namespace.strip("/")
+        command = [str(executable), "--ros-args", "-r", f"__node:={self.name}", "-r", f"__ns:={namespace}"]
+        for number, parameters in enumerate(self.parameters):
+            if isinstance(parameters, dict):
+                path = context.folder / f"launch_params_{len(context.commands)}_{number}.yaml"
+                full_name = f"{namespace.rstrip('/')}/{self.name}"
+                path.write_text(yaml.safe_dump({full_name: {"ros__parameters": parameters}}))
+                parameters = str(path)
+            command += ["--params-file", parameters]
+        for source, target in self.remappings:
+            command += ["-r", f"{source}:={target}"]
+        context.commands.append(command)

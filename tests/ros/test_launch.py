@@ -1,0 +1,147 @@
+"""The launch file: on a stand-in for launch everywhere, and on the real one where it is installed."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+from colcon_workspace import Workspace
+from installed import ask, save_small_model
+from live import fresh_domain
+
+from sernet_ros.processes import Child
+
+pytest.importorskip("colcon_core", reason="colcon is not installed (requirements/dev.txt)")
+
+STANDIN = [sys.executable, str(Path(__file__).parent / "launch_standin")]
+ARGUMENTS = {"image", "mask", "overlay", "model", "device", "params_file", "namespace", "name", "autostart"}
+
+
+def has_real_launch() -> bool:
+    # This repository's own folder launch/ can be imported too, as an empty namespace.
+    return hasattr(importlib.import_module("launch"), "LaunchService") and bool(shutil.which("ros2"))
+
+
+real_launch = pytest.param(
+    ["ros2", "launch"],
+    id="real",
+    marks=pytest.mark.skipif(not has_real_launch(), reason="launch is not installed: no ROS 2 installation"),
+)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return Workspace(tmp_path_factory.getbasetemp() / "colcon")
+
+
+@pytest.fixture
+def launch_file(workspace: Workspace) -> str:
+    return str(workspace.share / "launch" / "segment.launch.py")
+
+
+@pytest.fixture
+def dry_run(workspace: Workspace, launch_file: str):
+    """Runs the launch file with arguments; returns the argument vector and the dictionaries of parameters."""
+
+    def run(*arguments: str) -> tuple[list[str], list[dict]]:
+        command = [*STANDIN, launch_file, "--dry-run", *arguments]
+        done = subprocess.run(command, env=workspace.environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        result = json.loads(done.stdout)
+        (command,) = result["commands"]
+        return command, [yaml.safe_load(text) for text in result["files"].values()]
+
+    return run
+
+
+def remappings(command: list[str]) -> dict[str, str]:
+    return dict(value.split(":=") for flag, value in pairwise(command) if flag == "-r")
+
+
+def test_defaults_leave_everything_to_the_parameters_file(workspace: Workspace, dry_run) -> None:
+    command, dictionaries = dry_run()
+    assert command[0] == str(workspace.executables / "segment")
+    assert dictionaries == []
+    assert command.count("--params-file") == 1
+    assert command[command.index("--params-file") + 1] == str(workspace.share / "config" / "segment.yaml")
+    assert remappings(command) == {
+        "__node": "sernet_segmenter",
+        "__ns": "/",
+        "image": "camera/image_raw",
+        "semantic_mask": "semantic_mask",
+        "semantic_overlay": "semantic_overlay",
+    }
+
+
+def test_arguments_win_over_the_parameters_file(dry_run, tmp_path: Path) -> None:
+    params_file = tmp_path / "mine.yaml"
+    params_file.write_text("/**:\n  ros__parameters: {model: other}\n")
+    command, dictionaries = dry_run(
+        f"params_file:={params_file}",
+        *("model:=18", "device:=cpu", "autostart:=false", "namespace:=front", "name:=eyes"),
+        *("image:=/cam/image", "mask:=/mask", "overlay:=colours"),
+    )
+    assert str(params_file) in command
+    # Under the full name, which counts for more than a wildcard; a model named 18 stays a text.
+    assert dictionaries == [
+        {"/front/eyes": {"ros__parameters": {"model": "18", "device": "cpu", "autostart": False}}}
+    ]
+    assert command.index(str(params_file)) < command.index("--params-file", command.index(str(params_file)))
+    assert remappings(command) == {
+        "__node": "eyes",
+        "__ns": "/front",
+        "image": "/cam/image",
+        "semantic_mask": "/mask",
+        "semantic_overlay": "colours",
+    }
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [("params_file:=/no/such.yaml", "is not a file"), ("autostart:=yes", "autostart")],
+)
+def test_a_bad_argument_stops_the_launch(
+    workspace: Workspace, launch_file: str, argument: str, words: str
+) -> None:
+    command = [*STANDIN, launch_file, "--dry-run", argument]
+    done = subprocess.run(command, env=workspace.environment, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize("launch", [pytest.param(STANDIN, id="standin"), real_launch])
+def test_show_args_explains_each_argument(workspace: Workspace, launch_file: str, launch: list[str]) -> None:
+    command = [*launch, launch_file, "--show-args"]
+    done = subprocess.run(command, env=workspace.environment, capture_output=True, text=True, check=True)
+    blocks = done.stdout.strip().split("\n\n")[1:]
+    shown = {block.split("'")[1]: block for block in blocks}
+    assert set(shown) == ARGUMENTS
+    assert all(len(block.splitlines()[1].split()) > 3 for block in blocks), "each has a description"
+
+
+@pytest.mark.parametrize("launch", [pytest.param(STANDIN, id="standin"), real_launch])
+def test_the_launched_node_answers(
+    workspace: Workspace, launch_file: str, launch: list[str], tmp_path: Path
+) -> None:
+    model = save_small_model(tmp_path / "small.safetensors")
+    arguments = ["namespace:=front", "image:=/cam/image", f"model:={model}", "device:=cpu"]
+    environment = {**workspace.environment, "ROS_DOMAIN_ID": str(fresh_domain())}
+    log = tmp_path / "launch.log"
+    with Child("launch", [*launch, launch_file, *arguments], log, environment) as process:
+        image, mask = ask(
+            "/cam/image",
+            "/front/semantic_mask",
+            lambda: None if process.exit_code is None else process.last_words(),
+        )
+    # Ended by SIGINT twice: from the terminal's group, and passed on by launch.
+    assert process.exit_code == 0, process.last_words()
+    assert "Traceback" not in log.read_text()
+    assert mask.header == image.header
+    assert (mask.width, mask.height) == (image.width, image.height)

@@ -1,0 +1,197 @@
+"""The executable as a process of its own: real network, real signals, real exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from live import PATIENCE, User, array_of, fresh_domain, fresh_namespace, picture
+
+from sernet_core.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
+from sernet_core.labels import CAMVID
+from sernet_core.network import NetworkConfig, build_network
+from sernet_core.runtime import Segmenter
+
+ROOT = Path(__file__).parents[2]
+MAIN = "import sys; from sernet_ros.node import main; sys.exit(main())"
+IMPORT_PATIENCE = 4 * PATIENCE
+"""Seconds for a process that has torch to import first."""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint with random weights."""
+    torch.manual_seed(1)
+    config = NetworkConfig(depth=18, dbn_rates=(1, 2, 3))
+    path = tmp_path_factory.mktemp("models") / "small.safetensors"
+    save_checkpoint(path, build_network(config), CheckpointInfo(config, CAMVID, (96, 64)))
+    return path
+
+
+class Process:
+    """`segment` in a namespace of its own, with its output in a file."""
+
+    def __init__(self, log: Path, *arguments: str, code: str = MAIN) -> None:
+        self.namespace = fresh_namespace()
+        self.log = log
+        environment = {**os.environ, "ROS_DOMAIN_ID": str(fresh_domain()), "OMP_NUM_THREADS": "1"}
+        environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")])
+        command = [sys.executable, "-c", code, "--ros-args", "-r", f"__ns:={self.namespace}", *arguments]
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, cwd=log.parent, env=environment
+            )
+
+    def output(self) -> str:
+        return self.log.read_text()
+
+    def says(self, words: str) -> None:
+        deadline = time.monotonic() + IMPORT_PATIENCE
+        while words not in self.output():
+            assert self.process.poll() is None and time.monotonic() < deadline, self.output()
+            time.sleep(0.05)
+
+    def end(self, *signals: int) -> int:
+        """Send signals right after each other, and wait for the exit code."""
+        for number in signals:
+            self.process.send_signal(number)
+            time.sleep(0.05)
+        return self.process.wait(IMPORT_PATIENCE)
+
+
+@pytest.fixture
+def segment(tmp_path: Path) -> Iterator:
+    running: list[Process] = []
+
+    def start(*arguments: str, code: str = MAIN) -> Process:
+        running.append(Process(tmp_path / f"segment{len(running)}.log", *arguments, code=code))
+        return running[-1]
+
+    yield start
+    for one in running:
+        if one.process.poll() is None:
+            one.process.kill()
+            one.process.wait()
+
+
+@pytest.fixture
+def user() -> Iterator:
+    users: list[User] = []
+
+    def make(process: Process) -> User:
+        users.append(User(process.namespace))
+        return users[-1]
+
+    yield make
+    for one in users:
+        one.end()
+
+
+def plain_mask(model: Path, image: np.ndarray) -> np.ndarray:
+    """Mask of the plain network, without anything in between."""
+    torch.set_num_threads(1)
+    checkpoint = load_checkpoint(model)
+    mean = 255 * torch.tensor(checkpoint.info.mean).view(1, 3, 1, 1)
+    std = 255 * torch.tensor(checkpoint.info.std).view(1, 3, 1, 1)
+    network = checkpoint.network.to(memory_format=torch.channels_last)
+    frame = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+    with torch.inference_mode():
+        return network((frame - mean) / std).argmax(1)[0].to(torch.uint8).numpy()
+
+
+def test_masks_are_those_of_the_plain_network_and_two_sigints_end_cleanly(segment, user, model: Path) -> None:
+    parameters = ["-p", f"model:={model}", "-p", "input_size:=source", "-p", "threads:=1"]
+    process = segment("--params-file", str(ROOT / "config" / "segment.yaml"), *parameters)
+    process.says("active: listens to")
+    one: User = user(process)
+    one.until(lambda: one.camera.get_subscription_count() > 0 and one.user.count_publishers("semantic_mask"))
+    one.until(lambda: one.send(picture(64, 96)) and one.masks, "the first mask")
+    segmenter = Segmenter.load(model, device="cpu", threads=1, input_size="source")
+    for seed, (height, width) in enumerate([(64, 96), (80, 112), (72, 128)]):
+        image = picture(height, width, seed)
+        sent = one.send(image)
+        one.until(lambda sent=sent: one.masks[-1].header == sent.header, "the mask of this image")
+        mask = array_of(one.masks[-1])
+        np.testing.assert_array_equal(mask, segmenter.segment(image).mask)
+        np.testing.assert_array_equal(mask, plain_mask(model, image))
+        assert len(np.unique(mask)) > 1, "a mask of one class would prove nothing"
+    assert process.end(signal.SIGINT, signal.SIGINT, signal.SIGINT) == 0, process.output()
+    assert "Traceback" not in process.output()
+
+
+def test_sigterm_ends_cleanly_and_an_unknown_parameter_is_told(segment, model: Path) -> None:
+    process = segment("-p", f"model:={model}", "-p", "overlay_alpa:=0.5")
+    process.says("Did you mean 'overlay_alpha'")
+    process.says("active: listens to")
+    assert process.end(signal.SIGTERM) == 0, process.output()
+    assert "Traceback" not in process.output()
+
+
+def test_a_missing_model_ends_the_process(segment) -> None:
+    process = segment("-p", "model:=no-such-model")
+    assert process.end() == 1
+    assert "no-such-model" in process.output() and "Traceback" not in process.output()
+
+
+def test_without_autostart_a_missing_model_refuses_the_transition(segment, user, model: Path) -> None:
+    process = segment("-p", "autostart:=false", "-p", "model:=no-such-model")
+    one: User = user(process)
+    assert not one.change_state("configure", patience=IMPORT_PATIENCE)
+    assert one.set(model=str(model))[0]
+    assert one.change_state("configure") and one.change_state("activate")
+    one.until(lambda: one.values().get("state") == "active")
+    assert process.end(signal.SIGINT) == 0, process.output()
+
+
+def test_a_bad_parameter_ends_the_process(segment) -> None:
+    process = segment("-p", "device:=gpu")
+    assert process.end() == 1
+    assert "device" in process.output() and "cuda:N" in process.output()
+    assert "Traceback" not in process.output()
+
+
+@pytest.mark.parametrize(("package", "words"), [("torch", "--system-site-packages"), ("rclpy", "setup.bash")])
+def test_a_missing_package_is_told_with_the_remedy(segment, package: str, words: str) -> None:
+    process = segment(code=f"import sys; sys.modules['{package}'] = None\n{MAIN}")
+    assert process.end() == 2
+    assert package in process.output() and words in process.output()
+    assert "Traceback" not in process.output()
+
+
+@pytest.mark.parametrize("where", ["load", "segment"])
+def test_a_network_that_hangs_does_not_keep_the_process(segment, user, where: str) -> None:
+    fake = f"""
+import sys, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from live import FakeSegmenter
+from sernet_core import runtime
+
+class Hanging(FakeSegmenter):
+    @classmethod
+    def load(cls, model, **_):
+        if "{where}" == "load":
+            time.sleep(1000)
+        return FakeSegmenter.load(cls(), model)
+
+    def segment(self, image):
+        time.sleep(1000)
+
+runtime.Segmenter = Hanging
+"""
+    process = segment(code=fake + MAIN)
+    if where == "load":
+        process.says("loading model")
+    else:
+        process.says("active: listens to")
+        one: User = user(process)
+        one.until(lambda: one.send(picture()) and int(one.values().get("received", 0)) > 0)
+    assert process.end(signal.SIGINT, signal.SIGINT) == 0, process.output()
+    assert "Traceback" not in process.output()
