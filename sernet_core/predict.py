@@ -12,6 +12,7 @@ from tqdm import tqdm
 from sernet_core.datasets import IMAGE_SUFFIXES, read_image
 from sernet_core.errors import InputError
 from sernet_core.labels import overlay
+from sernet_core.report import OverlayVideo
 from sernet_core.runtime import Segmenter
 from sernet_core.storage import write_atomically
 
@@ -69,33 +70,28 @@ def _predict_video(segmenter: Segmenter, source: Path, out: Path, alpha: float, 
     capture = cv2.VideoCapture(str(source))
     rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
     total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) or None
-    target = out / f"{source.stem}_overlay.webm"
-    writer, count = None, 0
-    try:
+    count = 0
+    with OverlayVideo(out / f"{source.stem}_overlay.webm", rate, max_width=1920) as video:
         for image in tqdm(_frames(capture), "predict", total=total, unit="frame", disable=None):
             mask = segmenter.segment(image).mask
-            if writer is None:
-                size = (image.shape[1], image.shape[0])
-                writer = cv2.VideoWriter(str(target), cv2.VideoWriter.fourcc(*"VP80"), rate, size)
-            writer.write(np.ascontiguousarray(overlay(image, mask, segmenter.classes, alpha)[..., ::-1]))
+            video.write(overlay(image, mask, segmenter.classes, alpha))
             if masks:
                 _write_png(out / f"{source.stem}_{count:06d}_mask.png", mask)
             count += 1
-    finally:
-        capture.release()
-        if writer is not None:
-            writer.release()
     if not count:
         raise InputError(f"{source}: no frame of this video could be decoded")
     return count
 
 
 def _frames(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
-    while True:
-        ok, frame = capture.read()
-        if not ok:
-            return
-        yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+    try:
+        while True:
+            ok, frame = capture.read()
+            if not ok:
+                return
+            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+    finally:
+        capture.release()
 
 
 def _write_png(path: Path, image: np.ndarray) -> None:
