@@ -11,7 +11,7 @@ DEMO_ARGS ?=
 TEST_ARGS ?=
 
 VENV := $(CURDIR)/.venv
-RUN := $(VENV)/bin/python
+RUN := "$(VENV)/bin/python"
 COLCON_DIR := out/colcon
 
 # .venv brings its own ROS 2: one that this shell has sourced must not be mixed in.
@@ -33,7 +33,7 @@ help: ## List the targets and their variables
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 	@echo
 	@echo "  PYTHON=python3.12     the Python that makes .venv (3.11 or 3.12)"
-	@echo "  PIP_ARGS=\"...\"        further arguments for pip, e.g. for a CPU-only torch (docs/install.md)"
+	@echo "  PIP_ARGS=\"...\"        further arguments for pip, e.g. for a CPU-only torch; kept (docs/install.md)"
 	@echo "  SOURCE=PATH RATE=HZ   demo: your own video, folder of frames or CamVid tree; frames a second"
 	@echo "  SPLIT=NAME            demo: part of a CamVid tree, e.g. val"
 	@echo "  OUT=DIR               demo: where its results go (out/demo)"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import re
 import runpy
+import shutil
 import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from types import SimpleNamespace
@@ -161,6 +164,12 @@ class TestSetup:
         with pytest.raises(setup_venv.SetupError, match="needs 7 GB"):
             setup_venv.check_space(5.0, ["cpu"], minimum_gb=7.0)
 
+    def test_an_update_needs_less_room(self, setup_venv: SimpleNamespace) -> None:
+        setup_venv.check_space(2.0, [], has_torch=True)
+        with pytest.raises(setup_venv.SetupError, match=r"needs 1\.5 GB") as caught:
+            setup_venv.check_space(1.0, [], has_torch=True)
+        assert "CPU-only" not in str(caught.value)  # no remedy: torch is there already
+
     def test_ready_only_after_the_end_and_for_these_files(
         self, setup_venv: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -175,3 +184,119 @@ class TestSetup:
         assert not setup_venv.is_ready("now")
         stamp.write_text("now")
         assert setup_venv.is_ready("now")
+
+
+class TestUpdate:
+    """What the set-up finds in an environment, and keeps in it, when the requirements change."""
+
+    @pytest.fixture
+    def names(self, setup_venv: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
+        """The script's globals, with the environment in a temporary folder."""
+        names = setup_venv.main.__globals__
+        for name, path in {"VENV": ".", "STAMP": "ready", "KEPT_ARGS": "pip_args"}.items():
+            monkeypatch.setitem(names, name, tmp_path / path)
+        return names
+
+    @pytest.fixture
+    def asked(self, names: dict, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+        """What pip would have been given in each set-up of a usable environment."""
+        asked: list[list[str]] = []
+        for name, replacement in {
+            "check_path": lambda path: None,
+            "is_usable": lambda: True,
+            "check_space": lambda *arguments: None,
+            "install": asked.append,
+        }.items():
+            monkeypatch.setitem(names, name, replacement)
+        return asked
+
+    def set_up(self, names: dict, monkeypatch: pytest.MonkeyPatch, requirements: str, pip_args: str) -> None:
+        monkeypatch.setitem(names, "fingerprint", lambda: requirements)
+        monkeypatch.setenv("PIP_ARGS", pip_args)
+        assert names["main"]() == 0
+
+    def test_pip_args_are_kept(
+        self, names: dict, asked: list[list[str]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.set_up(names, monkeypatch, "first", "--find-links 'a b/cpu'")
+        self.set_up(names, monkeypatch, "second", "")
+        self.set_up(names, monkeypatch, "third", "--pre")
+        self.set_up(names, monkeypatch, "fourth", "")
+        assert asked == [["--find-links", "a b/cpu"]] * 2 + [["--pre"]] * 2
+        assert names["KEPT_ARGS"].stat().st_mode & 0o077 == 0
+
+    def test_pip_args_outlive_an_interruption(
+        self, names: dict, asked: list[list[str]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def interrupted(pip_args: list[str]) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setitem(names, "install", interrupted)
+            patch.setenv("PIP_ARGS", "--pre")
+            assert names["main"]() == 130
+        assert not names["STAMP"].exists()
+        self.set_up(names, monkeypatch, "the same", "")
+        assert asked == [["--pre"]]
+
+    @pytest.mark.parametrize(
+        ("installed", "found"), [("{}", True), ("{}+cpu", True), ("{}1", False), ("1.0", False)]
+    )
+    def test_pinned_torch_is_recognised(
+        self, names: dict, tmp_path: Path, installed: str, found: bool
+    ) -> None:
+        pinned = re.search(r"^torch==(\S+)", (ROOT / "requirements/torch.txt").read_text(), re.M)
+        assert pinned
+        assert not names["has_pinned_torch"]()
+        name = f"torch-{installed.format(pinned[1])}.dist-info"
+        folder = tmp_path / "lib/python3.12/site-packages" / name
+        folder.mkdir(parents=True)
+        assert not names["has_pinned_torch"]()  # as an interrupted pip leaves it
+        (folder / "INSTALLER").touch()
+        assert names["has_pinned_torch"]() == found
+
+    def test_an_environment_is_found_in_a_path_with_blanks(
+        self, names: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = tmp_path / "two  blanks"
+        monkeypatch.setitem(names, "VENV", folder)
+        assert not names["is_usable"]()
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+        assert not names["is_usable"]()
+        (packages,) = folder.glob("lib/python*/site-packages")
+        (packages / "pip.py").touch()
+        assert names["is_usable"]()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+class TestPathWithBlank:
+    """Programs that colcon installs do not start from such a path; make says so before it downloads."""
+
+    @pytest.fixture
+    def checkout(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "two words"
+        shutil.copytree(ROOT / "requirements", folder / "requirements")
+        (folder / "scripts").mkdir()
+        for name in ("Makefile", "setup.py", "setup.cfg", "scripts/setup_venv.py"):
+            shutil.copy(ROOT / name, folder / name)
+        return folder
+
+    def make(self, checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        # A make that runs these tests hands its own variables and options down.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+        command = ["make", *arguments, f"PYTHON={sys.executable}"]
+        return subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True)
+
+    def test_setup_refuses_it(self, checkout: Path) -> None:
+        done = self.make(checkout, "setup")
+        assert done.returncode != 0
+        assert f"'{checkout}' contains a blank" in done.stderr and "Move the checkout" in done.stderr
+        assert not (checkout / ".venv").exists()
+
+    @pytest.mark.parametrize("target", ["demo", "test", "lint", "types", "colcon", "format"])
+    def test_commands_quote_it(self, checkout: Path, target: str) -> None:
+        done = self.make(checkout, "--dry-run", target)
+        python = f"{checkout}/.venv/bin/python"
+        commands = [line for line in done.stdout.splitlines() if python in line]
+        assert commands
+        assert all(line.startswith(f'"{python}" -m ') for line in commands)
