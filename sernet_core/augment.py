@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from sernet_core.errors import ConfigError
 from sernet_core.labels import IGNORE
+from sernet_core.network import MIN_SIZE
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,19 @@ class AugmentConfig:
     gamma: float = 0.5
     blur: float = 0.15
     noise: float = 0.2
+
+    def __post_init__(self) -> None:
+        low, high = self.scale
+        if not 0 < low <= high:
+            raise ConfigError(f"scale: needs 0 < low <= high, got {self.scale}")
+        if min(self.crop) < MIN_SIZE:
+            raise ConfigError(f"crop: needs at least {MIN_SIZE}x{MIN_SIZE} pixels, got {self.crop}")
+        for name in ("flip", "blur", "noise", "brightness", "contrast", "saturation"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name}: must be from 0 to 1, got {getattr(self, name)}")
+        for name in ("hue", "gamma"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name}: must not be negative, got {getattr(self, name)}")
 
 
 def augment(

@@ -6,6 +6,7 @@ Convolution weights are stored in float16, batch norms in float32. Loading is st
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -20,7 +21,7 @@ from torch import Tensor
 from sernet_core import config
 from sernet_core.errors import CheckpointError, ConfigError, unknown_name
 from sernet_core.labels import ClassSet
-from sernet_core.network import NetworkConfig, SernetFormer, build_network
+from sernet_core.network import MIN_SIZE, NetworkConfig, SernetFormer, build_network
 from sernet_core.storage import write_atomically
 
 FORMAT = "sernet-1"
@@ -55,6 +56,23 @@ class CheckpointInfo:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        numbers = (*self.mean, *self.std)
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(isinstance(x, float | int) for x in numbers):
+            raise ConfigError(f"mean and std: need three numbers each, got {self.mean} and {self.std}")
+        if not all(map(math.isfinite, numbers)) or min(self.std) <= 0:
+            raise ConfigError(
+                f"mean and std: must be finite and std positive, got {self.mean} and {self.std}"
+            )
+        size = self.input_size
+        if len(size) != 2 or not all(isinstance(x, int) and x >= MIN_SIZE for x in size):
+            raise ConfigError(f"input_size: needs two numbers from {MIN_SIZE}, got {size}")
+        parts = (self.recipe, self.data, self.metrics, *self.metrics.values())
+        if not all(isinstance(part, Mapping) for part in parts):
+            raise ConfigError("recipe, data and metrics must be mappings")
+        if not isinstance(self.data.get("stems", []), list):
+            raise ConfigError("data: the training list must be a list")
 
 
 @dataclass(frozen=True)
@@ -160,7 +178,7 @@ def read_info(model: str | Path) -> CheckpointInfo:
             std=tuple(values.pop("std")),
             **values,
         )
-    except (KeyError, TypeError, ValueError, ConfigError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
         raise CheckpointError(f"{path}: its metadata is not understood: {error}") from error
     if info.network.classes != len(info.classes):
         raise CheckpointError(

@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 
-from sernet_core.errors import SernetError
+from sernet_core.errors import SernetError, missing_package
 
 # Name of the subcommand, which is its module in sernet_core.commands, and what it is for.
 COMMANDS = {
@@ -43,6 +43,9 @@ def main(argv: list[str] | None = None) -> int:
         return int(args.handler(args))
     except SernetError as error:
         print(f"sernet {args.command}: {error}", file=sys.stderr)
+        return 2
+    except ImportError as error:
+        print(f"sernet {args.command}: {missing_package(error, sys.executable)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\nsernet {args.command}: interrupted", file=sys.stderr)

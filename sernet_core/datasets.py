@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 
 from sernet_core import synthetic
 from sernet_core.errors import ConfigError, InputError, unknown_name
 from sernet_core.labels import CAMVID, IGNORE, ClassSet
-
-IMAGE_SUFFIXES = (".webp", ".png", ".jpg", ".jpeg")
+from sernet_core.media import by_stem, list_images, read_image, read_unchanged
 
 
 @dataclass(frozen=True)
@@ -62,19 +60,9 @@ def open_dataset(root: str | Path, split: str) -> Dataset:
     return TreeDataset(Path(root), split)
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Read an image file as uint8 (H, W, 3) RGB."""
-    image = cv2.imdecode(_bytes(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"{path}: not an image that can be decoded (is the file whole?)")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
 def read_label(path: Path, classes: ClassSet) -> np.ndarray:
     """Read a label image as uint8 (H, W) and check that it holds ids of the class set and 255 alone."""
-    label = cv2.imdecode(_bytes(path), cv2.IMREAD_UNCHANGED)
-    if label is None:
-        raise InputError(f"{path}: not an image that can be decoded (is the file whole?)")
+    label = read_unchanged(path)
     if label.ndim != 2 or label.dtype != np.uint8:
         raise InputError(
             f"{path}: a label is one channel of 8 bits with class ids, this is {label.shape} {label.dtype}"
@@ -86,16 +74,6 @@ def read_label(path: Path, classes: ClassSet) -> np.ndarray:
             f"{path}: ids {wrong} are no class of {classes.name} (0..{len(classes) - 1}, 255 = void)"
         )
     return label
-
-
-def _bytes(path: Path) -> np.ndarray:
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    if not data.size:
-        raise InputError(f"{path}: the file is empty")
-    return data
 
 
 class TreeDataset:
@@ -112,9 +90,7 @@ class TreeDataset:
             raise ConfigError(f"{root}: {unknown_name('split', split, splits)}")
         self.name = f"{root.name}/{split}"
         self.classes = _read_classes(root / "classes.csv")
-        images = {
-            path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES
-        }
+        images = by_stem(sorted(list_images(folder)))
         self.stems = _listed_stems(root / f"{split}.txt", images)
         self._images = images
         labels = root / split / "labels"
@@ -172,7 +148,7 @@ def _listed_stems(path: Path, images: dict[str, Path]) -> list[str]:
             twice = next(stem for stem in stems if stems.count(stem) > 1)
             raise InputError(f"{path}: lists {twice} twice")
     if not stems:
-        raise InputError(f"{path.with_suffix('')}: no images ({', '.join(IMAGE_SUFFIXES)})")
+        raise InputError(f"{path}: lists no frame")
     return stems
 
 
@@ -180,8 +156,8 @@ class SyntheticSplit:
     """Procedural scenes as a data set.
 
     "train": single varied frames of the training towns. "val": the held-out town in every condition, 25
-    frames a condition, half a second apart, with seeds that training never uses. "demo": the held-out town
-    by day as a camera at 15 Hz sees it.
+    frames a condition, half a second apart, with seeds that training never uses. "demo": the first ten
+    seconds of the demo's drive, the held-out town by day as a camera at 15 Hz sees it.
     """
 
     TRAIN_FRAMES = 400
@@ -199,7 +175,7 @@ class SyntheticSplit:
                 for seed, condition in enumerate(synthetic.CONDITIONS)
             ]
         elif split == "demo":
-            self._sequences = [synthetic.Sequence(synthetic.HELD_OUT_TOWN, "day", self._HELD_OUT_SEED + 100)]
+            self._sequences = [synthetic.Sequence(synthetic.HELD_OUT_TOWN, "day", self._HELD_OUT_SEED)]
         elif split != "train":
             raise ConfigError(unknown_name("synthetic split", split, ("train", "val", "demo")))
         self._index = [(sequence, frame) for sequence in self._sequences for frame in range(len(sequence))]

@@ -26,6 +26,21 @@ class EngineError(SernetError):
     """The network could not be run, or its result cannot be trusted."""
 
 
+def missing_package(error: Exception, python: str) -> str:
+    """What to do about a Python package, torch most likely, that cannot be imported.
+
+    Args:
+        error: What the import raised: ImportError, or OSError where a shared library does not load.
+        python: Path of the interpreter.
+    """
+    return (
+        f"a package is missing: {error}\n"
+        f"The Python that runs this program has no (working) torch or one of its companions: {python}\n"
+        "Install the requirements in the environment that colcon built with (see docs/install.md): a\n"
+        "virtual environment made with --system-site-packages, and `colcon build` run by its Python."
+    )
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """Words for "there is no such name": the nearest known name first, then all of them.
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from sernet_core.checkpoint import CheckpointInfo
 from sernet_core.datasets import Dataset
 from sernet_core.errors import InputError
 from sernet_core.metrics import ConfusionMatrix
@@ -31,7 +33,11 @@ def evaluate(segmenter: Segmenter, dataset: Dataset, *, quiet: bool = False) -> 
             f"{segmenter.model} knows the classes of {segmenter.classes.name}, {dataset.name} is labelled "
             f"with those of {dataset.classes.name}"
         )
-    _refuse_training_frames(segmenter, dataset)
+    if seen := trained_frames(segmenter.info, dataset.stems):
+        raise InputError(
+            f"{dataset.name}: {len(seen)} of {len(dataset)} frames are in the training list of "
+            f"{segmenter.model}, {seen[0]} for one; evaluate on frames that it has not seen"
+        )
     matrix = ConfusionMatrix(dataset.classes)
     for sample in tqdm(dataset, f"evaluate {dataset.name}", unit="frame", leave=False, disable=quiet or None):
         if sample.label is None:
@@ -42,15 +48,10 @@ def evaluate(segmenter: Segmenter, dataset: Dataset, *, quiet: bool = False) -> 
     return matrix
 
 
-def _refuse_training_frames(segmenter: Segmenter, dataset: Dataset) -> None:
-    """A figure on frames that the model was trained on is no figure."""
-    trained = set(segmenter.info.data.get("stems", ()))
-    seen = [stem for stem in dataset.stems if stem in trained]
-    if seen:
-        raise InputError(
-            f"{dataset.name}: {len(seen)} of {len(dataset)} frames are in the training list of "
-            f"{segmenter.model}, {seen[0]} for one; evaluate on frames that it has not seen"
-        )
+def trained_frames(info: CheckpointInfo, stems: Sequence[str]) -> list[str]:
+    """Those of some frames that are in a model's training list: a figure on them is no figure."""
+    trained = set(info.data.get("stems", ()))
+    return [stem for stem in stems if stem in trained]
 
 
 def metrics_of(matrix: ConfusionMatrix, dataset: Dataset, segmenter: Segmenter) -> dict[str, Any]:
@@ -70,12 +71,9 @@ def metrics_of(matrix: ConfusionMatrix, dataset: Dataset, segmenter: Segmenter) 
 def write_metrics(out: Path, metrics: dict[str, Any]) -> Path:
     """Write metrics.json into a folder, atomically, and give its path."""
     path = out / "metrics.json"
-    write_atomically(path, lambda target: _write_text(target, json.dumps(metrics, indent=2) + "\n"))
+    text = json.dumps(metrics, indent=2) + "\n"
+    write_atomically(path, lambda target: target.write_text(text))
     return path
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text)
 
 
 def table(metrics: dict[str, Any]) -> str:

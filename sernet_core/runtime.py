@@ -134,7 +134,7 @@ class Segmenter:
             raise ConfigError(unknown_name("engine", engine, ENGINES))
         if precision not in ("auto", *PRECISIONS):
             raise ConfigError(unknown_name("precision", precision, ("auto", *PRECISIONS)))
-        device = _device(device)
+        device = resolve_device(device)
         if precision == "fp16" and device == "cpu":
             raise ConfigError("precision: fp16 needs a CUDA device; on a CPU use fp32 or bf16")
         if threads < 0:
@@ -204,7 +204,15 @@ class Segmenter:
             return self._network(batch).float()
 
 
-def _device(name: str) -> str:
+def resolve_device(name: str) -> str:
+    """Device that a setting means: "cpu" or "cuda:N".
+
+    Args:
+        name: "auto" (CUDA when there is one), "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        ConfigError: Anything else, or a device that this machine does not have.
+    """
     if name == "auto":
         return "cuda:0" if torch.cuda.is_available() else "cpu"
     kind, _, index = name.partition(":")

@@ -5,21 +5,17 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from builtin_interfaces.msg import Time
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from sernet_core.errors import ConfigError
+from sernet_ros.clock import ClockTicker, from_time, to_time
 from sernet_ros.image_codec import fill
 from sernet_ros.sources import Picture
-
-# /clock goes on between frames, or timers of nodes that run on it would stand still at low rates.
-_CLOCK_PERIOD = 0.025
 
 
 @dataclass(frozen=True)
@@ -58,21 +54,23 @@ class Camera(Node):
         )
         self._images = self.create_publisher(Image, "image", profile)
         self._truths = self.create_publisher(Image, "ground_truth", profile)
-        self._clock_out = self.create_publisher(Clock, "/clock", 10) if options.clock else None
+        self._ticker = ClockTicker(self) if options.clock else None
         self._stamp_ns = 0
-        self._published_at = time.monotonic()
         self._answers: dict[int, int] = {}
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self)
         if options.answers:
             self.create_subscription(Image, options.answers, self._on_answer, 10)
 
-    def publish(self, picture: Picture, stamp_ns: int | None = None) -> tuple[int, int]:
+    def publish(
+        self, picture: Picture, stamp_ns: int | None = None, next_ns: int | None = None
+    ) -> tuple[int, int]:
         """Publish one frame, its ground truth first so that it is there when the answer comes.
 
         Args:
             picture: The frame.
             stamp_ns: Stamp of the header; None: the wall clock.
+            next_ns: Stamp of the next frame if it is known: /clock waits for it there and never turns back.
 
         Returns:
             The stamp, which rises from frame to frame even if the wall clock does not, and the monotonic
@@ -85,22 +83,15 @@ class Camera(Node):
         wanted = time.time_ns() if stamp_ns is None else stamp_ns
         self._stamp_ns = max(wanted, self._stamp_ns + 1)
         header = Header(stamp=to_time(self._stamp_ns), frame_id=self._options.frame_id)
-        self._tick(self._stamp_ns)
+        if self._ticker:
+            self._ticker.set(self._stamp_ns, next_ns)
         if truth is not None:
             truth.header = header
             self._truths.publish(truth)
         message.header = header
         sent_ns = time.monotonic_ns()
-        self._published_at = sent_ns / 1e9
         self._images.publish(message)
         return self._stamp_ns, sent_ns
-
-    def sleep_until(self, moment: float) -> None:
-        """Sleep until a moment of the monotonic clock in seconds, with /clock going on."""
-        while (left := moment - time.monotonic()) > 0:
-            time.sleep(min(left, _CLOCK_PERIOD) if self._clock_out else left)
-            if self._stamp_ns and time.monotonic() < moment:
-                self._tick(self._stamp_ns + round((time.monotonic() - self._published_at) * 1e9))
 
     def wait_for_answer(self, stamp_ns: int, timeout: float) -> int | None:
         """Wait for the image that answers a stamp: its arrival in monotonic ns, None if too late."""
@@ -135,23 +126,11 @@ class Camera(Node):
             self._images.wait_for_all_acked(Duration(seconds=timeout))
 
     def destroy_node(self) -> None:
-        """Stop answering and take the node down."""
+        """Stop the clock and take the node down."""
+        if self._ticker:
+            self._ticker.stop()
         self._executor.shutdown()
         super().destroy_node()
 
-    def _tick(self, now_ns: int) -> None:
-        if self._clock_out:
-            self._clock_out.publish(Clock(clock=to_time(now_ns)))
-
     def _on_answer(self, message: Image) -> None:
         self._answers[from_time(message.header.stamp)] = time.monotonic_ns()
-
-
-def to_time(stamp_ns: int) -> Time:
-    """Nanoseconds as a ROS time stamp."""
-    return Time(sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
-
-
-def from_time(stamp: Time) -> int:
-    """A ROS time stamp as nanoseconds."""
-    return stamp.sec * 10**9 + stamp.nanosec

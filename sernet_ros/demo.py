@@ -8,9 +8,11 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -18,8 +20,8 @@ import cv2
 from sernet_core.errors import EngineError, InputError, SernetError
 from sernet_core.labels import ClassSet
 from sernet_core.report import OverlayVideo, contact_sheet, render_page
-from sernet_ros.live_report import RunFacts, build_report
-from sernet_ros.matching import sustainable_rate
+from sernet_ros.live_report import RunFacts, accuracy_note, build_report
+from sernet_ros.matching import throughput
 from sernet_ros.recording import Recording
 from sernet_ros.replay import LOCKSTEP, add_synthetic_arguments, parse_rate, synthetic_options, whole_number
 from sernet_ros.sources import SYNTHETIC, Source, open_source
@@ -31,10 +33,12 @@ if TYPE_CHECKING:
 FAILED, BAD_REQUEST, INTERRUPTED = 1, 2, 130
 AUTO = "auto"
 SHEET, VIDEO, PAGE, FIGURES = "contact_sheet.jpg", "overlay.webm", "report.html", "report.json"
+LOGS = ("node.log", "replay.log", "frames.jsonl")
 _TRIAL_FRAMES = 10
 _TRIAL_TIMEOUT = 5.0  # seconds for one frame
 _SHARE = 0.65  # of the throughput measured one by one: recorder and replayer need processor time, too
 _FEWEST = 20  # frames of an automatic run, however slow the node is
+_PROBE_SIZE = 2**20  # bytes that a folder must take before a run starts
 _EMBED_LIMIT = 12 * 2**20  # bytes of video that a page may carry
 EPILOG = """\
 examples:
@@ -54,11 +58,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0 when enough frames were answered, 1 when not or when the node failed, 2 for a request that cannot
-        be met, 130 after Ctrl-C.
+        be met, 130 after Ctrl-C, SIGTERM or the end of the terminal.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     options = build_parser().parse_args(words)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # Under nohup a closed terminal is ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     try:
         import sernet_core.checkpoint  # noqa: F401
         import sernet_ros.live_run  # noqa: F401
@@ -133,7 +140,7 @@ def _run(options: argparse.Namespace, command: str) -> int:
     began = time.monotonic()
     info = read_info(options.model)
     source = open_source(options.source, options.split, synthetic_options(options))
-    note = _accuracy_note(source, info.classes)
+    note = accuracy_note(source, info)
     out = _prepare(options.out)
     parameters = [
         f"model:={options.model}",
@@ -167,7 +174,8 @@ def _run(options: argparse.Namespace, command: str) -> int:
     report = build_report(facts, outcome.log.sent, outcome.log.unreadable, recording, node, outcome.usage)
     if outcome.node_exit is not None:
         print(f"demo: the node's last words:\n{last_words}", file=sys.stderr)
-    _leave_results(out, report, recording, info.classes, source.rate)
+    with _writing_to(out):
+        _leave_results(out, report, recording, info.classes, source.rate)
     _summarise(out, report, time.monotonic() - began)
     return 0 if report["passed"] else FAILED
 
@@ -177,29 +185,27 @@ def _name(model: str) -> str:
     return Path(model).stem if Path(model).suffix else model
 
 
-def _accuracy_note(source: Source, classes: ClassSet) -> str:
-    """Why the masks cannot be scored; empty where they can."""
-    if source.classes is None:
-        return "This source has no ground truth: accuracy is left out."
-    if source.classes.names != classes.names:
-        return (
-            f"The source has the classes of {source.classes.name}, the model those of {classes.name}: "
-            "accuracy is left out."
-        )
-    return ""
-
-
 def _prepare(out: Path) -> Path:
-    try:
+    """Make the folder of the results, without those of an earlier run, and see that it can be written."""
+    with _writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
-        for name in (SHEET, VIDEO, PAGE, FIGURES):
+        for name in (SHEET, VIDEO, PAGE, FIGURES, *LOGS):
             # What an earlier run left must not pass for the result of this one.
             (out / name).unlink(missing_ok=True)
+        with TemporaryFile(dir=out) as probe:
+            probe.write(bytes(_PROBE_SIZE))
+    return out
+
+
+@contextmanager
+def _writing_to(out: Path) -> Iterator[None]:
+    """Tell of a folder that takes no files in words."""
+    try:
+        yield
     except OSError as error:
         raise InputError(
-            f"{out}: not a folder that can be written ({error.strerror}); choose one with --out"
+            f"{out}: not a folder that can be written ({error.strerror}); choose another with --out"
         ) from error
-    return out
 
 
 @dataclass(frozen=True)
@@ -220,7 +226,7 @@ def _choose_pace(live: LiveRun, source: Source, options: argparse.Namespace) -> 
         trial = _Pace(None, min(_TRIAL_FRAMES, source.length or _TRIAL_FRAMES))
         arguments = [*_replay_arguments(options, trial), "--answer-timeout", str(_TRIAL_TIMEOUT)]
         sent = live.replay(arguments).log.sent
-        one_by_one = sustainable_rate(sent, 1.0, float("inf"))
+        one_by_one = throughput(sent)
         if one_by_one is None:
             raise EngineError(
                 f"the node answered none of {len(sent)} frames within {_TRIAL_TIMEOUT:g} s each:\n"

@@ -14,7 +14,9 @@ from sernet_ros.matching import Account, Sent, account, percentile, rate_of
 from sernet_ros.recording import Recording
 
 if TYPE_CHECKING:
+    from sernet_core.checkpoint import CheckpointInfo
     from sernet_ros.live_run import Usage
+    from sernet_ros.sources import Source
 
 _PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0}
 
@@ -46,6 +48,23 @@ class RunFacts:
     min_answered: float
     node_exit: int | None
     command: str
+
+
+def accuracy_note(source: Source, info: CheckpointInfo) -> str:
+    """Why the masks of a model on a source cannot be scored; empty where they can."""
+    from sernet_core.evaluate import trained_frames  # here, for it needs torch
+
+    if source.classes is None:
+        return "This source has no ground truth: accuracy is left out."
+    if source.classes.names != info.classes.names:
+        return (
+            f"The source has the classes of {source.classes.name}, the model those of {info.classes.name}: "
+            "accuracy is left out."
+        )
+    if seen := trained_frames(info, source.stems):
+        count = f"{len(seen)} of {len(source.stems)} frames"
+        return f"{count} are in the model's training list: accuracy is left out."
+    return ""
 
 
 def build_report(

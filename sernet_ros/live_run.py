@@ -27,6 +27,7 @@ NAMESPACE = "/sernet_demo"
 # What the installed executables do, in this very interpreter.
 NODE_COMMAND = (sys.executable, "-m", "sernet_ros.node")
 REPLAY_COMMAND = (sys.executable, "-m", "sernet_ros.replay")
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LISTENERS = 2  # segmenter and recorder
 _POLL = 0.05  # seconds
 _TELL_PERIOD = 10.0  # seconds
@@ -69,7 +70,7 @@ class LiveRun:
     def __init__(self, folder: Path, parameters: Sequence[str], parameter_file: Path | None = None) -> None:
         self._folder = folder
         self._earlier: set[int] = set()
-        self.profile = use_profile()
+        use_profile()
         self.domain = isolate()
         command = [*NODE_COMMAND, "--ros-args", "-r", f"__ns:={NAMESPACE}"]
         if parameter_file is not None:
@@ -90,14 +91,15 @@ class LiveRun:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # A second Ctrl-C must not leave processes behind.
-        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # A second Ctrl-C must not leave processes behind, nor the hang-up that follows it.
+        previous = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
         try:
             self._node.stop()
             self._recorder.destroy_node()
             rclpy.try_shutdown()
         finally:
-            signal.signal(signal.SIGINT, previous)
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
     @property
     def node_values(self) -> dict[str, str]:

@@ -157,13 +157,11 @@ def rate_of(moments_ns: Sequence[int]) -> float | None:
     return (len(moments_ns) - 1) * 1e9 / span if span else None
 
 
-def sustainable_rate(trial: Iterable[Sent], share: float, limit: float) -> float | None:
-    """Rate that leaves the node some air, from a lock-step trial.
+def throughput(trial: Iterable[Sent]) -> float | None:
+    """Rate in Hz at which a node answers one frame after the other, even in its slower moments.
 
     Args:
         trial: Log of a replay that waited for every answer.
-        share: Part of the measured throughput to use, 0..1.
-        limit: Upper bound in Hz, the source's own rate.
 
     Returns:
         Hz, or None when no frame was answered.
@@ -171,4 +169,4 @@ def sustainable_rate(trial: Iterable[Sent], share: float, limit: float) -> float
     took = [(frame.answered_ns - frame.sent_ns) / 1e9 for frame in trial if frame.answered_ns is not None]
     # The slowest quarter and not the mean: what counts is that the node keeps up when it is slow.
     slow = percentile(took, 75.0)
-    return min(limit, share / slow) if slow else None
+    return 1.0 / slow if slow else None

@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from sernet_core.errors import InputError
-from sernet_ros.camera import from_time
+from sernet_ros.clock import from_time
 from sernet_ros.image_codec import to_rgb
 from sernet_ros.recording import IMAGE, MASK, OVERLAY, TRUTH, Received
 
@@ -27,7 +27,6 @@ class NodeStatus:
     """The last diagnostics of the segmenter."""
 
     message: str = ""
-    error: bool = False
     values: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -39,21 +38,17 @@ class Recorder(Node):
     """Listens in a thread of its own; what arrived is fetched with `fetch`.
 
     Args:
-        namespace: Where the camera and the segmenter are.
-        reliable: Whether the camera publishes reliably.
+        namespace: Where the camera, which must publish reliably, and the segmenter are.
     """
 
-    def __init__(self, namespace: str, reliable: bool = True) -> None:
+    def __init__(self, namespace: str) -> None:
         super().__init__("recorder", namespace=namespace)
         self.status = NodeStatus()
         self._segmenter = f"{namespace.strip('/')}/{SEGMENTER}"
         self._arrived: queue.SimpleQueue[Received] = queue.SimpleQueue()
-        camera = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
         for topic in (IMAGE, TRUTH, MASK, OVERLAY):
-            reliability = camera if topic in (IMAGE, TRUTH) else ReliabilityPolicy.RELIABLE
-            self.create_subscription(
-                Image, topic, self._listener(topic), QoSProfile(depth=10, reliability=reliability)
-            )
+            # Reliable, as profiles are: what got lost on the way here would count as dropped by the node.
+            self.create_subscription(Image, topic, self._listener(topic), QoSProfile(depth=10))
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self)
@@ -98,4 +93,4 @@ class Recorder(Node):
         for status in message.status:
             if status.name.startswith(self._segmenter):
                 values = {pair.key: pair.value for pair in status.values}
-                self.status = NodeStatus(status.message, status.level == DiagnosticStatus.ERROR, values)
+                self.status = NodeStatus(status.message, values)

@@ -88,7 +88,7 @@ class Recording:
         if pair[TRUTH].shape != pair[MASK].shape:
             raise InputError(
                 f"mask {received.stamp_ns} is {pair[MASK].shape}, its ground truth {pair[TRUTH].shape}: "
-                "masks must have the size of their frame (mask_scale 1)"
+                "masks must have the size of their frame"
             )
         self.matrix.update(pair[TRUTH], pair[MASK])
         self.scored.add(received.stamp_ns)

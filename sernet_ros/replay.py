@@ -8,10 +8,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from sernet_core.errors import InputError, SernetError
 from sernet_ros.ahead import read_ahead
@@ -62,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(remove_ros_args(arguments)[1:])
     try:
         source = open_source(options.source, options.split, synthetic_options(options))
+        log = _Log(options.log)
         profile = use_profile()
         # Plain KeyboardInterrupt in this one-threaded program: no context that vanishes between two calls.
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
@@ -69,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         camera = Camera(_camera_options(options))
         try:
             camera.get_logger().info(profile)
-            _replay(camera, source, options)
+            with closing(log):
+                _replay(camera, source, options, log)
         finally:
             # A second Ctrl-C during the teardown would only add a traceback.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -141,7 +143,11 @@ def _add_time_arguments(group: argparse._ArgumentGroup) -> None:
         default="now",
         help="now: the wall clock, as a camera stamps (default); recorded: 1 s + index / rate, in every run",
     )
-    group.add_argument("--clock", action="store_true", help="publish /clock for nodes with use_sim_time")
+    group.add_argument(
+        "--clock",
+        action="store_true",
+        help="publish /clock, 40 times a second, for nodes with use_sim_time",
+    )
 
 
 def _add_message_arguments(group: argparse._ArgumentGroup) -> None:
@@ -163,12 +169,41 @@ def _add_message_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--log", type=Path, metavar="FILE", help="write a JSON line for each published frame")
 
 
-def _replay(camera: Camera, source: Source, options: argparse.Namespace) -> None:
+class _Log:
+    """Takes the lines of --log and hands them on at once: whoever started the replayer follows it.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        try:
+            self._file = path.open("wb", buffering=0) if path else None
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def write(self, line: str) -> None:
+        """Append a line."""
+        if self._file is None:
+            return
+        try:
+            self._file.write(line.encode() + b"\n")
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _unwritable(self, error: OSError) -> InputError:
+        return InputError(f"{self._path}: cannot be written ({error.strerror}); choose another with --log")
+
+
+def _replay(camera: Camera, source: Source, options: argparse.Namespace, log: _Log) -> None:
     if options.wait:
         camera.wait_for_subscribers(options.wait, options.wait_timeout)
-    with ExitStack() as stack:
-        log = stack.enter_context(options.log.open("w")) if options.log else None
-        pictures = stack.enter_context(read_ahead(_endless(source) if options.loop else source.frames))
+    with read_ahead(_endless(source) if options.loop else source.frames) as pictures:
         result = _publish_all(camera, pictures, source, options, log)
     camera.drain()
     rate = rate_of(result.moments_ns)
@@ -193,7 +228,7 @@ def _publish_all(
     pictures: Iterator[Picture | Unreadable],
     source: Source,
     options: argparse.Namespace,
-    log: TextIO | None,
+    log: _Log,
 ) -> _Result:
     lockstep = options.rate == LOCKSTEP
     rate = options.rate if isinstance(options.rate, float) else source.rate
@@ -203,27 +238,20 @@ def _publish_all(
         if isinstance(picture, Unreadable):
             result.skipped += 1
             camera.get_logger().warning(f"skipped {picture.name}: {picture.reason}")
-            _write(log, json.dumps({"unreadable": picture.name, "reason": picture.reason}))
+            log.write(json.dumps({"unreadable": picture.name, "reason": picture.reason}))
             continue
         index = len(result.moments_ns)
         if not lockstep:
-            camera.sleep_until(pace.next(time.monotonic()))
-        stamp_ns = 10**9 + round(index * 1e9 / rate) if options.stamps == "recorded" else None
-        stamp_ns, sent_ns = camera.publish(picture, stamp_ns)
+            time.sleep(max(0.0, pace.next(time.monotonic()) - time.monotonic()))
+        recorded = [10**9 + round(one * 1e9 / rate) for one in (index, index + 1)]
+        stamp_ns, sent_ns = camera.publish(picture, *(recorded if options.stamps == "recorded" else ()))
         answered_ns = camera.wait_for_answer(stamp_ns, options.answer_timeout) if lockstep else None
         result.moments_ns.append(sent_ns)
-        _write(log, Sent(index, picture.name, stamp_ns, sent_ns, answered_ns).to_json())
+        log.write(Sent(index, picture.name, stamp_ns, sent_ns, answered_ns).to_json())
         if len(result.moments_ns) == options.frames:
             break
     result.late = pace.late
     return result
-
-
-def _write(log: TextIO | None, line: str) -> None:
-    if log:
-        # Line by line: whoever started the replayer follows it.
-        log.write(line + "\n")
-        log.flush()
 
 
 class Pace:

@@ -6,18 +6,16 @@ read and an `Unreadable` for each that cannot, so that one damaged file does not
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from sernet_core.errors import ConfigError, InputError, unknown_name
 from sernet_core.labels import ClassSet
+from sernet_core.media import Video, is_image, list_images, read_image
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 SYNTHETIC = "synthetic"
 DEFAULT_RATE = 15.0
 
@@ -49,6 +47,7 @@ class Source:
         length: Number of frames, None where it is not known.
         classes: Class set of the ground truth, None where there is none.
         frames: Starts over at the first frame each time it is called.
+        stems: Names of all frames where they come from a data set.
     """
 
     name: str
@@ -56,6 +55,7 @@ class Source:
     length: int | None
     classes: ClassSet | None
     frames: Callable[[], Iterator[Picture | Unreadable]]
+    stems: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ def open_source(where: str, split: str | None = None, synthetic: SyntheticOption
             f"--split {split}: {where} is no data set; leave --split away or give the root folder of one"
         )
     if path.is_dir():
-        return _folder(path)
+        return _images(path.resolve().name, list_images(path))
     if path.is_file():
-        return _images(path.name, [path]) if path.suffix.lower() in IMAGE_SUFFIXES else _video(path)
+        return _images(path.name, [path]) if is_image(path) else _video(path)
     raise InputError(
         f"{where}: no such file or folder; give a video, a folder of images, the root of a data set "
         f"(with --split) or the word '{SYNTHETIC}'"
@@ -102,15 +102,16 @@ def open_source(where: str, split: str | None = None, synthetic: SyntheticOption
 
 
 def _synthetic(options: SyntheticOptions) -> Source:
+    from sernet_core import synthetic
     from sernet_core.labels import CAMVID
-    from sernet_core.synthetic import CONDITIONS, HELD_OUT_TOWN, TOWNS, Sequence
+    from sernet_core.synthetic import CONDITIONS, HELD_OUT_TOWN, TOWNS
 
     town = options.town or HELD_OUT_TOWN
     if town not in TOWNS:
         raise ConfigError(unknown_name("synthetic town", town, TOWNS))
     if options.condition not in CONDITIONS:
         raise ConfigError(unknown_name("condition", options.condition, CONDITIONS))
-    sequence = Sequence(
+    sequence = synthetic.Sequence(
         town, options.condition, options.seed, size=options.size, rate=options.rate, frames=options.frames
     )
 
@@ -149,65 +150,31 @@ def _dataset(root: str | Path, split: str | None) -> Source:
                 yield Picture(sample.stem, sample.image, sample.label)
 
     labelled = root == SYNTHETIC or (Path(root) / split / "labels").is_dir()
-    return Source(dataset.name, DEFAULT_RATE, len(dataset), dataset.classes if labelled else None, frames)
-
-
-def _folder(folder: Path) -> Source:
-    paths = [path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES]
-    if not paths:
-        raise InputError(f"{folder}: no images in this folder ({', '.join(IMAGE_SUFFIXES)})")
-    return _images(folder.resolve().name, sorted(paths, key=_natural))
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Order in which people count: frame2 before frame10."""
-    return [
-        (int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name.lower())
-    ]
+    classes = dataset.classes if labelled else None
+    return Source(dataset.name, DEFAULT_RATE, len(dataset), classes, frames, tuple(dataset.stems))
 
 
 def _images(name: str, paths: list[Path]) -> Source:
     def frames() -> Iterator[Picture | Unreadable]:
         for path in paths:
-            yield _read(path)
+            try:
+                yield Picture(path.name, read_image(path))
+            except InputError as error:
+                yield Unreadable(path.name, str(error))
 
     return Source(name, DEFAULT_RATE, len(paths), None, frames)
 
 
-def _read(path: Path) -> Picture | Unreadable:
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        return Unreadable(path.name, f"cannot be read: {error.strerror}")
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        return Unreadable(path.name, "not an image that can be decoded (is the file whole?)")
-    return Picture(path.name, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-
-
 def _video(path: Path) -> Source:
-    capture = cv2.VideoCapture(str(path))
-    opened, rate = capture.isOpened(), capture.get(cv2.CAP_PROP_FPS)
-    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    readable = opened and capture.grab()
-    capture.release()
-    if not readable:
-        raise InputError(
-            f"{path}: not a video that can be decoded, nor an image ({', '.join(IMAGE_SUFFIXES)})"
-        )
-    length = count if count > 0 else None
+    video = Video(path)
 
     def frames() -> Iterator[Picture | Unreadable]:
-        video = cv2.VideoCapture(str(path))
-        index = 0
-        try:
-            while (step := video.read())[0]:
-                yield Picture(f"{path.stem}_{index:06d}", cv2.cvtColor(step[1], cv2.COLOR_BGR2RGB))
-                index += 1
-        finally:
-            video.release()
+        count = 0
+        for image in video:
+            yield Picture(f"{path.stem}_{count:06d}", image)
+            count += 1
         # Containers count loosely: one frame short is rounding, more is a file that breaks off.
-        if length is not None and index < length - 1:
-            yield Unreadable(path.name, f"breaks off after {index} of {length} frames")
+        if video.length is not None and count < video.length - 1:
+            yield Unreadable(path.name, f"breaks off after {count} of {video.length} frames")
 
-    return Source(path.name, rate if 0.1 <= rate <= 1000.0 else DEFAULT_RATE, length, None, frames)
+    return Source(path.name, video.rate or DEFAULT_RATE, video.length, None, frames)

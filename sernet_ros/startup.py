@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from sernet_core.errors import missing_package
+
 MISSING_PACKAGE = 2
 """Exit code of an executable that cannot import what it needs."""
 
-_ROS = "ROS 2 cannot be imported"
 _ROS_REMEDY = """\
 Either use a ROS 2 installation: source /opt/ros/<distro>/setup.bash and the workspace's install/setup.bash
 in this shell; or use the virtual environment of the source tree: run `make setup` there and start the
 programs of .venv/bin."""
-_TORCH_REMEDY = """\
-The Python that runs this program has no (working) torch: {python}
-Install requirements in the environment that colcon built with (see docs/install.md): a virtual environment
-made with --system-site-packages, and `colcon build` run by that environment's Python."""
 
 
 def explain_missing(program: str, error: Exception, python: str) -> str:
@@ -26,5 +23,7 @@ def explain_missing(program: str, error: Exception, python: str) -> str:
     """
     name = (getattr(error, "name", None) or "").partition(".")[0]
     from_ros = name in ("rclpy", "rcl_interfaces", "builtin_interfaces", "rpyutils") or name.endswith("_msgs")
-    remedy = _ROS_REMEDY if from_ros else _TORCH_REMEDY.format(python=python)
-    return f"{program}: {_ROS if from_ros else 'a package is missing'}: {error}\n{remedy}"
+    words = (
+        f"ROS 2 cannot be imported: {error}\n{_ROS_REMEDY}" if from_ros else missing_package(error, python)
+    )
+    return f"{program}: {words}"

@@ -25,7 +25,10 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate and print the table."""
     from sernet_core.datasets import open_dataset
     from sernet_core.evaluate import evaluate, metrics_of, table, write_metrics
+    from sernet_core.storage import make_folder
 
+    if args.out:
+        make_folder(args.out)
     dataset = open_dataset(args.data, args.split)
     segmenter = load_segmenter(args)
     metrics = metrics_of(evaluate(segmenter, dataset), dataset, segmenter)

@@ -7,10 +7,18 @@ the shipped ones.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`sernet models` has no arguments."""
+
+
+def find_encoder(data: Mapping[str, Any]) -> Mapping[str, str] | None:
+    """Pretrained encoder of a model, or of the one that its training started from."""
+    before = data.get("started_from")
+    return data.get("encoder") or (find_encoder(before["data"]) if before else None)
 
 
 def run(_args: argparse.Namespace) -> int:
@@ -33,7 +41,10 @@ def run(_args: argparse.Namespace) -> int:
         print(f"  input     {width}x{height}, {len(info.classes)} classes of {info.classes.name}")
         trained = info.data.get("train") or "procedural scenes"
         print(f"  trained   on {trained}, {100 * info.data.get('synthetic_share', 0):.0f} % synthetic crops")
+        if encoder := find_encoder(info.data):
+            print(f"  encoder   from {encoder['file']} (sha256 {encoder['sha256'][:12]}...)")
         for dataset, scores in info.metrics.items():
-            print(f"  mIoU      {scores['miou']:.2f} % on {dataset}")
+            if isinstance(scores.get("miou"), float):
+                print(f"  mIoU      {scores['miou']:.2f} % on {dataset}")
         print(f"  terms     {info.notice or 'none stated'}")
     return 0

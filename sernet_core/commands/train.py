@@ -12,6 +12,8 @@ import argparse
 import os
 from pathlib import Path
 
+from sernet_core.errors import ConfigError
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `sernet train`."""
@@ -33,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="run folder: a path, or a name under SERNET_RUNS (default: ~/.cache/sernet/runs)",
     )
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda:N (default: auto)")
     parser.add_argument("--workers", type=int, default=1, help="processes that prepare crops (default: 1)")
     parser.add_argument(
         "--threads", type=int, default=0, help="CPU threads of the network (default: torch's choice)"
@@ -45,26 +48,38 @@ def run(args: argparse.Namespace) -> int:
 
     from sernet_core.checkpoint import load_checkpoint
     from sernet_core.datasets import open_dataset
+    from sernet_core.runtime import resolve_device
     from sernet_core.train import load_recipe, train
 
     if args.threads:
         torch.set_num_threads(args.threads)
     recipe = load_recipe(args.recipe)
+    device = resolve_device(args.device)
     dataset = open_dataset(args.data, args.split) if args.data else None
-    names = (
-        args.validate
-        if args.validate is not None
-        else ([f"{args.data}:val"] if args.data else ["synthetic:val"])
-    )
-    validation = [open_dataset(*name.rpartition(":")[::2]) for name in names]
+    names = args.validate or [f"{args.data}:val" if args.data else "synthetic:val"]
+    validation = [open_dataset(*_root_and_split(name)) for name in names]
     start = load_checkpoint(args.start) if args.start else None
     folder = run_folder(args.run)
-    print(f"run folder: {folder}")
+    print(f"run folder: {folder}, training on {device}", flush=True)
     complete = train(
-        recipe, dataset, validation, folder, encoder=args.encoder, start=start, workers=args.workers
+        recipe,
+        dataset,
+        validation,
+        folder,
+        encoder=args.encoder,
+        start=start,
+        device=device,
+        workers=args.workers,
     )
     print("complete" if complete else "interrupted; give the same command again to go on")
     return 0 if complete else 130
+
+
+def _root_and_split(text: str) -> tuple[str, str]:
+    root, _, split = text.rpartition(":")
+    if not root or not split:
+        raise ConfigError(f"--validate {text}: write it as DIR:SPLIT, e.g. {text.strip(':') or 'camvid'}:val")
+    return root, split
 
 
 def run_folder(name: str) -> Path:

@@ -39,6 +39,8 @@ class Frame:
 class Sequence:
     """A drive through a town: frames in order or by index, the same bytes each time.
 
+    Another version of NumPy or OpenCV may round otherwise: a few picture values and label pixels then differ.
+
     Args:
         town: One of `TOWNS`.
         condition: One of `CONDITIONS`.

@@ -29,13 +29,17 @@ from sernet_core.evaluate import evaluate
 from sernet_core.labels import CAMVID
 from sernet_core.losses import class_weights, segmentation_loss
 from sernet_core.runtime import Segmenter
+from sernet_core.storage import make_folder
 from sernet_core.train.log import write_history
+from sernet_core.train.origin import describe_origin
 from sernet_core.train.recipe import Recipe
 from sernet_core.train.state import TrainingState
 from sernet_core.train.stream import TrainingStream, count_classes, training_batches
 
 STATE = "state.safetensors"
 MODEL = "model.safetensors"
+HISTORY_EVERY = 25  # steps between two points of the loss curve
+ATTEMPTS = 3  # at a batch whose loss or gradient is not finite
 
 
 def train(
@@ -46,6 +50,7 @@ def train(
     *,
     encoder: Path | None = None,
     start: Checkpoint | None = None,
+    device: str = "cpu",
     workers: int = 1,
     save_every: int = 200,
 ) -> bool:
@@ -61,6 +66,7 @@ def train(
         folder: Run folder; a run in it is resumed.
         encoder: ImageNet weights for the encoder.
         start: Model to start from instead; the trained model remembers its recipe and training list.
+        device: "cpu" or "cuda:N".
         workers: Processes that prepare crops.
         save_every: Steps between saved states.
 
@@ -81,19 +87,21 @@ def train(
         raise ConfigError(
             f"the model to start from is another network than the recipe's: {start.info.network}"
         )
-    stream = TrainingStream(recipe, dataset)
-    state = TrainingState(recipe)
-    history: list[dict[str, Any]] = []
-    if (folder / STATE).is_file():
-        history = state.restore(folder / STATE)
-    else:
-        if encoder is not None:
-            load_imagenet_encoder(state.model.network.encoder, encoder)
-        if start is not None:
-            state.model.network.load_state_dict(start.network.state_dict())
-        state.reset_average()
-    run = _Run(state, stream, list(validation), folder, history, start.info if start else None)
     with _stop_on_signal() as stopped:
+        stream = TrainingStream(recipe, dataset)
+        origin = describe_origin(recipe, dataset, encoder, start)
+        state = TrainingState(recipe, origin, device)
+        progress: dict[str, Any] = {"history": [], "losses": []}
+        make_folder(folder)
+        if (folder / STATE).is_file():
+            progress = state.restore(folder / STATE)
+        else:
+            if encoder is not None:
+                load_imagenet_encoder(state.model.network.encoder, encoder)
+            if start is not None:
+                state.model.network.load_state_dict(start.network.state_dict())
+            state.reset_average()
+        run = _Run(state, stream, list(validation), folder, origin, progress)
         return run.go(workers, save_every, stopped)
 
 
@@ -106,22 +114,25 @@ class _Run:
         stream: TrainingStream,
         validation: list[Dataset],
         folder: Path,
-        history: list[dict[str, Any]],
-        start: CheckpointInfo | None,
+        origin: dict[str, Any],
+        progress: dict[str, Any],
     ) -> None:
         self.state, self.stream, self.validation = state, stream, validation
-        self.folder, self.history, self.start = folder, history, start
-        self.recipe = state.recipe
+        self.folder, self.origin = folder, origin
+        self.history: list[dict[str, Any]] = progress["history"]
+        self.losses: list[float] = progress["losses"]  # since the last row of the history
+        self.recipe, self.device = state.recipe, state.device
         dataset = stream.dataset
         counts = count_classes(dataset) if dataset is not None else None
         size = self.recipe.network.classes
-        self.weights = class_weights(*counts, self.recipe.balance) if counts else torch.ones(size)
-        self.mean = (torch.tensor(IMAGENET_MEAN) * 255).view(1, 3, 1, 1)
-        self.std = (torch.tensor(IMAGENET_STD) * 255).view(1, 3, 1, 1)
+        weights = class_weights(*counts, self.recipe.balance) if counts else torch.ones(size)
+        self.weights = weights.to(self.device)
+        self.mean = (torch.tensor(IMAGENET_MEAN) * 255).view(1, 3, 1, 1).to(self.device)
+        self.std = (torch.tensor(IMAGENET_STD) * 255).view(1, 3, 1, 1).to(self.device)
 
     def go(self, workers: int, save_every: int, stopped: threading.Event) -> bool:
-        state, losses = self.state, []
-        batches = training_batches(self.stream, state.step, workers)
+        state = self.state
+        batches = training_batches(self.stream, state.step, workers, pinned=self.device.type == "cuda")
         with tqdm(
             total=self.recipe.steps,
             initial=state.step,
@@ -130,79 +141,97 @@ class _Run:
             mininterval=0.5 if sys.stderr.isatty() else 60,  # a log file gets a line a minute
         ) as bar:
             for image, label in batches:
-                losses.append(self._step(image, label))
-                state.step += 1
+                self.losses.append(self._step(image, label, bar))
                 bar.update()
-                bar.set_postfix(loss=f"{sum(losses[-20:]) / len(losses[-20:]):.3f}", refresh=False)
+                bar.set_postfix(loss=f"{_mean(self.losses[-20:]):.3f}", refresh=False)
                 complete = state.step == self.recipe.steps
-                if complete or state.step % self.recipe.validate_every == 0:
-                    self._validate(sum(losses) / len(losses), bar)
-                    losses = []
+                validates = complete or state.step % self.recipe.validate_every == 0
+                if validates or state.step % HISTORY_EVERY == 0:
+                    self._note(self._validate() if validates else {}, bar)
                 if complete or stopped.is_set() or state.step % save_every == 0:
-                    state.save(self.folder / STATE, self.history)
+                    state.save(self.folder / STATE, {"history": self.history, "losses": self.losses})
                 if stopped.is_set():
                     break
         return state.step == self.recipe.steps
 
-    def _step(self, image: Tensor, label: Tensor) -> float:
+    def _step(self, image: Tensor, label: Tensor, bar: Any) -> float:
+        """Learn from a batch and return its loss.
+
+        A loss or gradient that is not finite changes nothing, and the batch is tried again: reduced precision
+        on a CPU has been seen to give one now and then for a batch that was fine the next time.
+
+        Raises:
+            InputError: It is never finite.
+        """
+        image = image.to(self.device, non_blocking=True)
+        label = label.to(self.device, non_blocking=True)
+        self.state.model.train()
+        self.state.set_rates()
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                bar.write(f"step {self.state.step}: not finite, trying the batch again")
+            norms = self.state.norm_statistics()
+            loss, finite = self._backward(image, label)
+            if finite:
+                self.state.advance()
+                return loss
+            self.state.set_norm_statistics(norms)
+        raise InputError(
+            f"step {self.state.step}: loss {loss} or its gradient is not finite, {ATTEMPTS} times in a row: "
+            "start a new run with a lower learning rate, or with precision: fp32"
+        )
+
+    def _backward(self, image: Tensor, label: Tensor) -> tuple[float, bool]:
+        """Gradients of a batch's loss: the loss, and whether it and they are finite."""
         state, recipe = self.state, self.recipe
-        state.model.train()
-        state.set_rates()
         batch = ((image.float() - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bf16"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
             logits, auxiliary = state.model(batch)
         loss = segmentation_loss(logits, label, self.weights)
         if auxiliary is not None:
             loss = loss + recipe.auxiliary_weight * segmentation_loss(auxiliary, label, self.weights)
-        if not torch.isfinite(loss):
-            raise InputError(
-                f"step {state.step}: the loss is {loss.item()}; the last saved state is whole: "
-                "resume with a lower learning rate in a new run"
-            )
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        state.optimizer.step()
-        state.update_average()
-        return float(loss.detach())
+        gradients = [parameter.grad for parameter in state.model.parameters() if parameter.grad is not None]
+        finite = torch.isfinite(loss.detach()) & torch.isfinite(torch.nn.utils.get_total_norm(gradients))
+        return float(loss.detach()), bool(finite)
 
-    def _validate(self, loss: float, bar: Any) -> None:
+    def _note(self, scores: dict[str, float], bar: Any) -> None:
+        """Add a row to the history and to what the user sees."""
+        row: dict[str, Any] = {"step": self.state.step, "loss": round(_mean(self.losses), 4), **scores}
+        self.losses = []
+        self.history.append(row)
+        write_history(self.folder, self.history)
+        if scores:
+            bar.write("  ".join(f"{key} {value}" for key, value in row.items()))
+
+    def _validate(self) -> dict[str, float]:
         """Score the averaged weights as they would ship, and write them with their scores."""
-        row: dict[str, Any] = {"step": self.state.step, "loss": round(loss, 4)}
         path = self.folder / MODEL
         info = self._info()
         save_checkpoint(path, self.state.average, info)
-        segmenter = Segmenter.load(path, precision=self.recipe.precision)
-        scores: dict[str, Any] = {}
-        for dataset in self.validation:
-            scores[dataset.name] = evaluate(segmenter, dataset, quiet=True).summary()
-            row[f"miou {dataset.name}"] = scores[dataset.name]["miou"]
-        save_checkpoint(path, self.state.average, replace(info, metrics=scores))
-        self.history.append(row)
-        write_history(self.folder, self.history)
-        bar.write("  ".join(f"{key} {value}" for key, value in row.items()))
+        segmenter = Segmenter.load(path, device=str(self.device), precision=self.recipe.precision)
+        metrics = {
+            dataset.name: evaluate(segmenter, dataset, quiet=True).summary() for dataset in self.validation
+        }
+        save_checkpoint(path, self.state.average, replace(info, metrics=metrics))
+        return {f"miou {name}": scores["miou"] for name, scores in metrics.items()}
 
     def _info(self) -> CheckpointInfo:
         dataset, recipe = self.stream.dataset, self.recipe
-        share = recipe.synthetic_share
-        stems = set(dataset.stems) if dataset is not None and share < 1 else set()
-        data: dict[str, Any] = {
-            "train": dataset.name if dataset is not None else None,
-            "synthetic_share": share,
-        }
-        if self.start is not None:
-            stems |= set(self.start.data.get("stems", ()))
-            before = {key: value for key, value in self.start.data.items() if key != "stems"}
-            data["started_from"] = {"recipe": self.start.recipe, "data": before}
-        data["stems"] = sorted(stems)
+        settings = {key: value for key, value in asdict(recipe).items() if key not in ("network", "notice")}
         return CheckpointInfo(
             network=recipe.network,
             classes=dataset.classes if dataset is not None else CAMVID,
             input_size=recipe.input_size,
             notice=recipe.notice,
-            recipe={key: value for key, value in asdict(recipe).items() if key not in ("network", "notice")}
-            | {"step": self.state.step},
-            data=data,
+            recipe=settings | {"step": self.state.step},
+            data=self.origin,
         )
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from sernet_core import config
 from sernet_core.augment import AugmentConfig
 from sernet_core.errors import ConfigError
 from sernet_core.losses import Balance
-from sernet_core.network import NetworkConfig
+from sernet_core.network import MIN_SIZE, NetworkConfig
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Recipe:
         input_size: Width and height at which the network will be used; kept in the checkpoint.
         batch_size: Crops a step.
         synthetic_share: Share of crops cut from procedural scenes, 0..1.
+        synthetic_size: Width and height at which those scenes are rendered, as the data set's frames are.
         rate: Peak learning rate of the parts that start from nothing.
         encoder_rate: Peak learning rate of the encoder.
         weight_decay: Of AdamW; not applied to norms, biases and gate gains.
@@ -44,6 +45,7 @@ class Recipe:
     input_size: tuple[int, int] = (480, 360)
     batch_size: int = 4
     synthetic_share: float = 0.0
+    synthetic_size: tuple[int, int] = (480, 360)
     rate: float = 1e-3
     encoder_rate: float = 1e-4
     weight_decay: float = 1e-2
@@ -64,6 +66,11 @@ class Recipe:
         for name in ("rate", "encoder_rate", "weight_decay", "auxiliary_weight", "warmup_steps"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}: must not be negative, got {getattr(self, name)}")
+        for name in ("input_size", "synthetic_size"):
+            if min(getattr(self, name)) < MIN_SIZE:
+                raise ConfigError(
+                    f"{name}: needs at least {MIN_SIZE}x{MIN_SIZE} pixels, got {getattr(self, name)}"
+                )
         for name in ("synthetic_share", "average_decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name}: must be from 0 to 1, got {getattr(self, name)}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +48,20 @@ class TrainingState:
 
     Args:
         recipe: Settings; its seed makes the initial weights.
+        origin: What the run is made from, see `describe_origin`.
+        device: Where the network is trained.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, origin: Mapping[str, Any], device: str = "cpu") -> None:
         self.recipe = recipe
+        self.device = torch.device(device)
+        # What must not change between a run and its resumption.
+        self._identity = json.dumps({"recipe": asdict(recipe), "origin": origin}, sort_keys=True)
         self.step = 0
         torch.manual_seed(recipe.seed)
         network = build_network(recipe.network)
         self.model = TrainingNetwork(network, auxiliary=recipe.auxiliary_weight > 0)
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(network).requires_grad_(False)
         self.optimizer = torch.optim.AdamW(_groups(self.model, recipe), fused=True)
 
@@ -64,8 +71,23 @@ class TrainingState:
         for group in self.optimizer.param_groups:
             group["lr"] = factor * group["peak"]
 
+    def advance(self) -> None:
+        """Take the step that the gradients point to."""
+        self.optimizer.step()
+        self._update_average()
+        self.step += 1
+
+    def norm_statistics(self) -> dict[str, torch.Tensor]:
+        """A copy of what batch norms have learned of their inputs: a forward pass changes it."""
+        return {name: buffer.clone() for name, buffer in self.model.named_buffers()}
+
+    def set_norm_statistics(self, statistics: Mapping[str, torch.Tensor]) -> None:
+        """Put back what `norm_statistics` gave."""
+        for name, buffer in self.model.named_buffers():
+            buffer.copy_(statistics[name])
+
     @torch.no_grad()
-    def update_average(self) -> None:
+    def _update_average(self) -> None:
         """Move the averaged weights towards the present ones; the first steps forget faster."""
         decay = min(self.recipe.average_decay, (1 + self.step) / (10 + self.step))
         present = self.model.network.state_dict()
@@ -79,8 +101,8 @@ class TrainingState:
         """Start the average at the present weights."""
         self.average.load_state_dict(self.model.network.state_dict())
 
-    def save(self, path: Path, history: list[dict[str, Any]]) -> None:
-        """Write the state and the run's history, atomically.
+    def save(self, path: Path, progress: Mapping[str, Any]) -> None:
+        """Write the state and the run's progress (JSON-ready values), atomically.
 
         Raises:
             CheckpointError: The file cannot be written, e.g. on a full disk; the one of before is untouched.
@@ -90,29 +112,29 @@ class TrainingState:
         for name, parameter in self.model.named_parameters():
             moments = self.optimizer.state.get(parameter, {})
             tensors |= {f"optimizer.{name}.{key}": moments[key] for key in _MOMENTS if key in moments}
-        tensors = {key: value.detach().contiguous() for key, value in tensors.items()}
-        metadata = {"step": str(self.step), "recipe": repr(self.recipe), "history": json.dumps(history)}
+        tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+        metadata = {"step": str(self.step), "identity": self._identity, "progress": json.dumps(progress)}
         try:
             write_atomically(path, lambda target: save_file(tensors, target, metadata))
         except (OSError, SafetensorError) as error:
             raise CheckpointError(f"{path}: the run's state cannot be written: {error}") from error
 
-    def restore(self, path: Path) -> list[dict[str, Any]]:
-        """Take over a saved state of the same recipe and return its history.
+    def restore(self, path: Path) -> dict[str, Any]:
+        """Take over a saved state of the same run and return its progress.
 
         Raises:
-            CheckpointError: Unreadable, or of a run with another recipe.
+            CheckpointError: Unreadable, or of a run with another recipe, data set or initial weights.
         """
         try:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
-                if metadata.get("recipe") != repr(self.recipe):
+                if metadata.get("identity") != self._identity:
                     raise CheckpointError(
-                        f"{path}: belongs to a run with another recipe; "
-                        "give the recipe that it was started with, or a new run folder"
+                        f"{path}: belongs to a run with another recipe, data set or initial weights; "
+                        "give the command that it was started with, or a new run folder"
                     )
                 self._take({key: file.get_tensor(key) for key in file.keys()}, int(metadata["step"]))  # noqa: SIM118
-                return json.loads(metadata["history"])
+                return json.loads(metadata["progress"])
         except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
             raise CheckpointError(f"{path}: cannot be resumed from: {error}") from error
 
@@ -131,7 +153,10 @@ class TrainingState:
                     key: torch.empty_like(parameter).copy_(value)  # type: ignore[arg-type]
                     for key, value in moments.items()
                 }
-                self.optimizer.state[parameter] = {"step": torch.tensor(float(step)), **like}
+                self.optimizer.state[parameter] = {
+                    "step": torch.tensor(float(step), device=self.device),
+                    **like,
+                }
         self.step = step
 
 

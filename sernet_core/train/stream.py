@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import cv2
 import numpy as np
 import torch
@@ -42,7 +44,7 @@ class TrainingStream(TorchDataset[tuple[Tensor, Tensor]]):
         cv2.setNumThreads(0)
         rng = np.random.default_rng([self.recipe.seed, number])
         if self.dataset is None or rng.random() < self.recipe.synthetic_share:
-            frame = synthetic.random_frame(int(rng.integers(1_000_000)), self.recipe.input_size)
+            frame = synthetic.random_frame(int(rng.integers(1_000_000)), self.recipe.synthetic_size)
             image, label = frame.image, frame.label
         else:
             epoch, position = divmod(number, len(self.dataset))
@@ -58,17 +60,32 @@ class TrainingStream(TorchDataset[tuple[Tensor, Tensor]]):
 
 
 def training_batches(
-    stream: TrainingStream, first_step: int, workers: int
+    stream: TrainingStream, first_step: int, workers: int, *, pinned: bool = False
 ) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Batches from a step to the end of the run, in order, prepared by worker processes."""
+    """Batches from a step to the end of the run, in order, prepared by worker processes.
+
+    Args:
+        stream: The run's crops.
+        first_step: Step to start at.
+        workers: Processes; 0 prepares in this one.
+        pinned: Into page-locked memory, from which a GPU copies while it computes.
+    """
     size = stream.recipe.batch_size
     return DataLoader(
         stream,
         batch_size=size,
         sampler=range(first_step * size, len(stream)),
         num_workers=workers,
+        pin_memory=pinned,
         prefetch_factor=4 if workers else None,
+        worker_init_fn=_leave_signals_to_the_run,
     )
+
+
+def _leave_signals_to_the_run(_worker: int) -> None:
+    # Ctrl-C and `timeout` reach the whole process group; the run needs its workers until it has saved.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def count_classes(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:

@@ -27,6 +27,14 @@ def test_help_does_not_wait_for_torch() -> None:
     assert subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL).returncode == 0
 
 
+def test_without_torch_it_says_what_to_do() -> None:
+    script = "import sys; sys.modules['torch'] = None\nfrom sernet_core.cli import main\n"
+    script += "sys.exit(main(['models']))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "--system-site-packages" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_models_lists_own_and_broken_ones(
     small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

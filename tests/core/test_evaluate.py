@@ -72,6 +72,24 @@ def test_other_classes_are_refused(small_model: Path, tree: Path) -> None:
         evaluate(Segmenter.load(small_model), open_dataset(tree, "val"), quiet=True)
 
 
+def test_an_out_that_cannot_be_written_is_said_before_the_work(
+    small_model: Path, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    arguments = [
+        "evaluate",
+        "--model",
+        str(small_model),
+        "--data",
+        str(tree),
+        "--out",
+        str(tmp_path / "file/out"),
+    ]
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert "not a folder that can be written" in captured.err and "mIoU" not in captured.out
+
+
 def test_errors_are_one_line_and_exit_2(tree: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["evaluate", "--model", "nope", "--data", str(tree)]) == 2
     error = capsys.readouterr().err

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from sernet_core.cli import main
-from sernet_core.datasets import read_image
 from sernet_core.labels import CAMVID, overlay
+from sernet_core.media import read_image
 from sernet_core.runtime import Segmenter
 
 
@@ -32,7 +32,7 @@ def test_folder_with_a_broken_image(
 ) -> None:
     (tree / "val/images/f1.png").write_bytes(b"rubbish")
     assert run(small_model, tree / "val/images", tmp_path / "out") == 2
-    assert "1 of 3 image(s) could not be read (2 done)" in capsys.readouterr().err
+    assert "1 of 3 image(s) could not be used (2 done)" in capsys.readouterr().err
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {f"{stem}_{kind}.png" for stem in ("f0", "f2") for kind in ("mask", "overlay")}
 

@@ -19,13 +19,13 @@ from sernet_core import synthetic
 from sernet_core.augment import AugmentConfig
 from sernet_core.checkpoint import load_checkpoint, read_info
 from sernet_core.datasets import Sample, open_dataset
-from sernet_core.errors import CheckpointError, ConfigError
+from sernet_core.errors import CheckpointError, ConfigError, InputError
 from sernet_core.labels import CAMVID
 from sernet_core.metrics import ConfusionMatrix
 from sernet_core.network import NetworkConfig
 from sernet_core.runtime import Segmenter
 from sernet_core.train import Recipe, train
-from sernet_core.train.state import TrainingState
+from sernet_core.train.state import TrainingNetwork, TrainingState
 from sernet_core.train.stream import TrainingStream
 
 SMALL = Recipe(
@@ -33,6 +33,7 @@ SMALL = Recipe(
     network=NetworkConfig(depth=18, dbn_rates=(1, 2, 3)),
     augment=AugmentConfig(crop=(96, 64)),
     input_size=(96, 64),
+    synthetic_size=(96, 72),
     batch_size=2,
     synthetic_share=0.5,
     warmup_steps=2,
@@ -54,6 +55,7 @@ def test_run_leaves_model_history_and_curves(tree: Path, tmp_path: Path) -> None
     info = read_info(folder / "model.safetensors")
     assert info.data["stems"] == ["f0", "f1", "f2"] and info.recipe["steps"] == 6 and info.notice == "test"
     assert (folder / "history.csv").read_text().startswith("step,loss")
+    assert len((folder / "history.csv").read_text().splitlines()) == 3
 
 
 def test_killed_and_resumed_equals_uninterrupted(tree: Path, tmp_path: Path) -> None:
@@ -61,7 +63,8 @@ def test_killed_and_resumed_equals_uninterrupted(tree: Path, tmp_path: Path) -> 
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
         "steps: 8\nnetwork: {depth: 18, dbn_rates: [1, 2, 3]}\naugment: {crop: [96, 64]}\n"
-        "input_size: [96, 64]\nbatch_size: 2\nsynthetic_share: 0.5\nwarmup_steps: 2\nvalidate_every: 8\n"
+        "input_size: [96, 64]\nsynthetic_size: [96, 72]\nbatch_size: 2\nsynthetic_share: 0.5\n"
+        "warmup_steps: 2\nvalidate_every: 8\n"
     )
     script = (
         "import sys, torch\ntorch.set_num_threads(1)\nfrom pathlib import Path\n"
@@ -86,7 +89,8 @@ def test_killed_and_resumed_equals_uninterrupted(tree: Path, tmp_path: Path) -> 
     assert all(torch.equal(one[key], two[key]) for key in one)
 
 
-def test_sigint_saves_and_stops(tree: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_stops(tree: Path, tmp_path: Path, number: signal.Signals) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
         "steps: 100000\nvalidate_every: 100000\nbatch_size: 1\n"
@@ -104,25 +108,51 @@ def test_sigint_saves_and_stops(tree: Path, tmp_path: Path) -> None:
         "--data",
         str(tree),
     ]
-    command += ["--split", "val", "--run", str(folder), "--workers", "0", "--threads", "1"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    command += ["--split", "val", "--run", str(folder), "--workers", "1", "--threads", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stdout is not None and "run folder" in process.stdout.readline()
-    time.sleep(2)
-    process.send_signal(signal.SIGINT)
+    time.sleep(4)
+    # To the group, as a terminal and `timeout` do: the worker gets it too.
+    os.killpg(process.pid, number)
     rest, _ = process.communicate(timeout=60)
     assert process.returncode == 130 and "go on" in rest
     assert (folder / "state.safetensors").is_file()
 
 
-def test_another_recipe_is_not_resumed(tree: Path, tmp_path: Path) -> None:
+def test_another_run_is_not_resumed(tree: Path, tmp_path: Path) -> None:
     dataset = open_dataset(tree, "val")
     short = replace(SMALL, steps=1, synthetic_share=0.0)
     train(short, dataset, [], tmp_path, workers=0)
-    with pytest.raises(CheckpointError, match="another recipe"):
-        train(replace(short, rate=1e-5), dataset, [], tmp_path, workers=0)
+    for recipe, data in ((replace(short, rate=1e-5), dataset), (short, _ThreeFrames())):
+        with pytest.raises(CheckpointError, match="another recipe, data set or initial weights"):
+            train(recipe, data, [], tmp_path, workers=0)
     (tmp_path / "state.safetensors").write_bytes(b"broken")
     with pytest.raises(CheckpointError, match="cannot be resumed"):
         train(short, dataset, [], tmp_path, workers=0)
+
+
+@pytest.mark.parametrize("broken", [1, 3])
+def test_a_batch_that_is_not_finite_changes_nothing(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: int
+) -> None:
+    """A passing fault leaves no trace; a lasting one ends the run before it spoils the weights."""
+    dataset = open_dataset(tree, "val")
+    recipe = replace(SMALL, steps=3, synthetic_share=0.0)
+    train(recipe, dataset, [], tmp_path / "whole", workers=0)
+    forward, calls = TrainingNetwork.forward, iter(range(100))
+
+    def faulty(self: TrainingNetwork, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        spoiled = 1 <= next(calls) < 1 + broken
+        return forward(self, image * float("nan") if spoiled else image)
+
+    monkeypatch.setattr(TrainingNetwork, "forward", faulty)
+    if broken == 3:
+        with pytest.raises(InputError, match=r"step 1: loss nan .* 3 times in a row"):
+            train(recipe, dataset, [], tmp_path / "faulty", workers=0, save_every=1)
+        return
+    train(recipe, dataset, [], tmp_path / "faulty", workers=0)
+    whole, faulted = (load_file(tmp_path / name / "state.safetensors") for name in ("whole", "faulty"))
+    assert all(torch.equal(value, faulted[key]) for key, value in whole.items())
 
 
 def test_classes_must_fit(tree: Path, tmp_path: Path) -> None:
@@ -157,7 +187,7 @@ def test_stream_is_a_function_of_seed_and_number(tree: Path) -> None:
 
 
 def test_rates_and_decay_by_group() -> None:
-    state = TrainingState(SMALL)
+    state = TrainingState(SMALL, {})
     state.set_rates()
     names = {id(parameter): name for name, parameter in state.model.named_parameters()}
     for group in state.optimizer.param_groups:

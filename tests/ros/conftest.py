@@ -7,12 +7,21 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pictures
 import pytest
 
 # The nodes of the tests must not meet those of a robot on the same network.
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
-WITHOUT_ROS = {"test_image_codec.py", "test_matching.py", "test_startup.py", "test_worker.py"}
+WITHOUT_ROS = {
+    "test_children.py",
+    "test_image_codec.py",
+    "test_matching.py",
+    "test_sources.py",
+    "test_startup.py",
+    "test_worker.py",
+}
 HAS_ROS = importlib.util.find_spec("rclpy") is not None
 
 
@@ -41,3 +50,27 @@ def live(request: pytest.FixtureRequest):
     yield start
     for one in running:
         one.end()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> tuple[Path, list[np.ndarray]]:
+    """Four images whose names sort wrongly as text, the last of another size."""
+    sizes = [(64, 48), (64, 48), (64, 48), (33, 21)]
+    return tmp_path, [
+        pictures.write_png(tmp_path / f"frame{i + 8}.png", pictures.noise(*size))
+        for i, size in enumerate(sizes)
+    ]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> tuple[Path, list[np.ndarray]]:
+    """A data set with two labelled frames in split val, and an unlabelled split demo."""
+    labels = []
+    for index in range(2):
+        pictures.write_png(tmp_path / "val" / "images" / f"s{index}.png", pictures.noise(40, 30))
+        label = pictures.RNG.integers(0, 12, (30, 40), np.uint8)
+        label[label == 11] = 255
+        labels.append(pictures.write_png(tmp_path / "val" / "labels" / f"s{index}.png", label))
+    (tmp_path / "val.txt").write_text("s0\ns1\n")
+    pictures.write_png(tmp_path / "demo" / "images" / "d.png", pictures.noise(40, 30))
+    return tmp_path, labels

@@ -24,16 +24,16 @@ from sernet_core.metrics import ConfusionMatrix
 from sernet_core.network import NetworkConfig, build_network
 from sernet_core.report import OverlayVideo
 from sernet_core.runtime import Segmenter
-from sernet_ros.live_report import RunFacts, build_report
+from sernet_ros.live_report import RunFacts, accuracy_note, build_report
 from sernet_ros.live_run import isolate
 from sernet_ros.matching import Sent
-from sernet_ros.processes import Child
 from sernet_ros.recording import IMAGE, MASK, OVERLAY, TRUTH, Received, Recording
 from sernet_ros.sources import Picture, SyntheticOptions, open_source
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 110.0  # seconds until something counts as failed, on a busy machine
 SIZE = (128, 96)
+NAMES = {"sernet_ros.node", "sernet_ros.replay"}
 RESULTS = {"report.json", "report.html", "contact_sheet.jpg", "overlay.webm"}
 
 
@@ -100,6 +100,13 @@ def under_way(out: Path) -> Callable[[], bool]:
     """Whether the replayer has sent a frame."""
     log = out / "frames.jsonl"
     return lambda: log.is_file() and log.stat().st_size > 0
+
+
+def runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 # As processes over DDS
@@ -204,6 +211,21 @@ def test_a_node_that_dies_is_reported(model: Path, frames: Path, tmp_path: Path)
     assert report["frames"]["sent"] < 2000
 
 
+def test_results_that_cannot_be_written_are_told(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = start(
+        "--out", out, "--model", model, "--size", "128x96", "--frames", "3", "--rate", "lockstep"
+    )  # fmt: skip
+    try:
+        wait_for(under_way(out), process)
+        (out / "report.json").mkdir()  # in the way of the file
+        output, _ = process.communicate(timeout=PATIENCE)
+    finally:
+        end(process)
+    assert process.returncode == 2 and "Traceback" not in output, output
+    assert f"{out}: not a folder that can be written (Is a directory)" in output
+
+
 def test_ctrl_c_takes_every_process_along(model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = start("--out", out, "--model", model, "--size", "128x96", "--frames", "2000", "--rate", "3")
@@ -216,7 +238,31 @@ def test_ctrl_c_takes_every_process_along(model: Path, tmp_path: Path) -> None:
     finally:
         end(process)
     assert process.returncode == 130 and "Traceback" not in output, output
-    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    assert not [child for child in children if runs(child)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
+def test_the_end_of_the_terminal_and_of_the_demo_takes_every_process_along(
+    model: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    out = tmp_path / "out"
+    process = start("--out", out, "--model", model, "--size", "128x96", "--frames", "2000", "--rate", "3")
+    children: list[psutil.Process] = []
+    try:
+        wait_for(under_way(out), process)
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert {name for child in children for name in NAMES if name in child.cmdline()} == NAMES
+        process.send_signal(number)
+        process.communicate(timeout=PATIENCE)
+        assert process.returncode == (130 if number == signal.SIGHUP else -number)
+        deadline = time.monotonic() + PATIENCE
+        while any(map(runs, children)):
+            assert time.monotonic() < deadline, "processes outlived the demo"
+            time.sleep(0.05)
+    finally:
+        end(process)
+        for child in filter(runs, children):
+            child.kill()
 
 
 @pytest.mark.parametrize(
@@ -224,6 +270,7 @@ def test_ctrl_c_takes_every_process_along(model: Path, tmp_path: Path) -> None:
     [
         (("--model", "no-such-model"), "no-such-model"),
         (("--source", "/no/such/film.mp4"), "no such file or folder"),
+        (("--out", "/dev/null/out"), "not a folder that can be written"),
     ],
 )
 def test_bad_requests_end_before_anything_starts(
@@ -232,6 +279,23 @@ def test_bad_requests_end_before_anything_starts(
     code, output = run("--out", tmp_path / "out", "--model", model, *arguments)
     assert code == 2 and words in output and "Traceback" not in output, output
     assert not (tmp_path / "out" / "node.log").exists()
+
+
+def test_frames_that_the_model_was_trained_on_are_no_measure(tmp_path: Path) -> None:
+    for index in range(3):
+        for kind, channels in (("images", 3), ("labels", 1)):
+            path = tmp_path / "val" / kind / f"s{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), np.zeros((SIZE[1], SIZE[0], channels), np.uint8))
+    source = open_source(str(tmp_path), "val")
+
+    def note(stems: list[str]) -> str:
+        return accuracy_note(source, CheckpointInfo(NetworkConfig(), CAMVID, SIZE, data={"stems": stems}))
+
+    assert note(["other"]) == ""
+    assert note(["other", "s0", "s2"]) == (
+        "2 of 3 frames are in the model's training list: accuracy is left out."
+    )
 
 
 # Parts
@@ -265,7 +329,7 @@ def test_masks_are_scored_once_and_only_against_their_own_truth(tmp_path: Path) 
 def test_masks_of_another_size_than_their_frame_are_refused(tmp_path: Path) -> None:
     kept = recording(tmp_path)
     kept.take(received(TRUTH, 1))
-    with pytest.raises(InputError, match="mask_scale"):
+    with pytest.raises(InputError, match=r"must have the size of their frame$"):
         kept.take(received(MASK, 1, size=(32, 24)))
 
 
@@ -298,17 +362,3 @@ def test_a_run_keeps_apart_from_the_users_nodes(monkeypatch: pytest.MonkeyPatch)
     assert "domain 42 (yours)" in isolate()
     assert os.environ["ROS_DOMAIN_ID"] == "42"
     assert os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "SUBNET"
-
-
-def test_a_child_that_ignores_signals_is_ended(tmp_path: Path) -> None:
-    program = "import signal, time; [signal.signal(n, signal.SIG_IGN) for n in (2, 15)]; print('deaf'); "
-    program += "time.sleep(99)"
-    log = tmp_path / "log"
-    child = Child("deaf", [sys.executable, "-u", "-c", program], log, os.environ)
-    deadline = time.monotonic() + 20.0
-    while "deaf" not in log.read_text() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert child.exit_code is None and "deaf" in child.last_words()
-    child.stop(patience=0.2)
-    assert child.exit_code == -signal.SIGKILL
-    child.stop()  # once more does no harm

@@ -18,7 +18,7 @@ from sernet_ros.matching import (
     percentile,
     rate_of,
     read_log,
-    sustainable_rate,
+    throughput,
 )
 
 STAMPS = st.lists(st.integers(0, 40), unique=True, max_size=20)
@@ -87,11 +87,11 @@ def test_figures_of_nothing_are_none() -> None:
     assert rate_of([0, 10**9, 2 * 10**9]) == 1.0
 
 
-def test_sustainable_rate_leaves_air_and_respects_the_source() -> None:
-    trial = [Sent(i, "f", i, 0, answered_ns=500_000_000) for i in range(6)] + [Sent(6, "f", 6, 0)]
-    assert sustainable_rate(trial, 0.65, 15.0) == pytest.approx(1.3)
-    assert sustainable_rate(trial, 0.65, 1.0) == 1.0
-    assert sustainable_rate([Sent(0, "f", 0, 0)], 0.65, 15.0) is None
+def test_throughput_is_that_of_the_slower_answers() -> None:
+    took = [100_000_000] * 3 + [500_000_000] * 3
+    trial = [Sent(i, "f", i, 0, answered_ns) for i, answered_ns in enumerate(took)] + [Sent(6, "f", 6, 0)]
+    assert throughput(trial) == pytest.approx(2.0)
+    assert throughput([Sent(0, "f", 0, 0)]) is None
 
 
 def test_log_can_be_read_while_it_is_written(tmp_path: Path) -> None:

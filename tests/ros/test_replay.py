@@ -1,4 +1,4 @@
-"""The replayer: its sources, its pace, and what it publishes as a process of its own."""
+"""The replayer: its pace, and what it publishes as a process of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import rclpy
@@ -22,52 +21,17 @@ from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 
-from sernet_core.errors import ConfigError, InputError
-from sernet_core.labels import CAMVID
+from sernet_core.errors import InputError
 from sernet_ros.ahead import read_ahead
-from sernet_ros.camera import from_time
+from sernet_ros.clock import from_time
 from sernet_ros.fastdds import PROFILE_VARIABLES, use_profile
 from sernet_ros.image_codec import fill
 from sernet_ros.matching import rate_of, read_log
 from sernet_ros.replay import Pace
-from sernet_ros.sources import Picture, SyntheticOptions, Unreadable, open_source
 
 ROOT = Path(__file__).resolve().parents[2]
 DOMAIN = 1 + (os.getpid() + 37) % 100
 PATIENCE = 40.0  # seconds until something counts as failed, on a busy machine
-RNG = np.random.default_rng(7)
-
-
-def write_png(path: Path, image: np.ndarray) -> np.ndarray:
-    """Write RGB or grey pixels losslessly."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    return image
-
-
-def noise(width: int, height: int) -> np.ndarray:
-    return RNG.integers(0, 256, (height, width, 3), np.uint8)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> tuple[Path, list[np.ndarray]]:
-    """Four images whose names sort wrongly as text, the last of another size."""
-    sizes = [(64, 48), (64, 48), (64, 48), (33, 21)]
-    return tmp_path, [write_png(tmp_path / f"frame{i + 8}.png", noise(*size)) for i, size in enumerate(sizes)]
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> tuple[Path, list[np.ndarray]]:
-    """A data set with two labelled frames in split val, and an unlabelled split demo."""
-    labels = []
-    for index in range(2):
-        write_png(tmp_path / "val" / "images" / f"s{index}.png", noise(40, 30))
-        label = RNG.integers(0, 12, (30, 40), np.uint8)
-        label[label == 11] = 255
-        labels.append(write_png(tmp_path / "val" / "labels" / f"s{index}.png", label))
-    (tmp_path / "val.txt").write_text("s0\ns1\n")
-    write_png(tmp_path / "demo" / "images" / "d.png", noise(40, 30))
-    return tmp_path, labels
 
 
 class Listener:
@@ -262,6 +226,23 @@ def test_lockstep_goes_on_without_an_answer(
     assert sent[1].sent_ns - sent[0].sent_ns >= 0.2e9
 
 
+@pytest.mark.parametrize("stamps_are", ["now", "recorded"])
+def test_the_clock_goes_on_while_an_answer_is_awaited(
+    listener: Listener, folder: tuple[Path, list[np.ndarray]], stamps_are: str
+) -> None:
+    done = listener.replay(
+        folder[0], "--rate", "lockstep", "--answer-timeout", "0.5", "--frames", "3", "--clock",
+        "--stamps", stamps_are,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    wait_for(lambda: len(listener.images) == 3)
+    assert listener.clocks == sorted(listener.clocks)
+    first, second, third = stamps(listener.images)
+    # In recorded time it waits for the next frame at that frame's stamp.
+    assert len([now for now in listener.clocks if first < now <= second]) > 3
+    assert len([now for now in listener.clocks if second < now <= third]) > 3
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_loop_cleanly(
     listener: Listener, folder: tuple[Path, list[np.ndarray]], number: signal.Signals
@@ -283,106 +264,30 @@ def test_a_missing_source_is_told_without_a_traceback(tmp_path: Path) -> None:
     assert "no such file or folder" in output and "Traceback" not in output
 
 
+@pytest.mark.parametrize("name", ["missing/log.jsonl", "."])
+def test_a_log_that_cannot_be_opened_is_told_before_anything_is_sent(
+    folder: tuple[Path, list[np.ndarray]], tmp_path: Path, name: str
+) -> None:
+    # Without the error it would wait for a subscriber.
+    process = start_replayer(folder[0], "--wait", "1", "--log", tmp_path / name)
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 2 and "subscribers" not in output, output
+    assert str(tmp_path / name) in output and "cannot be written" in output and "Traceback" not in output
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_under_the_log_is_told(folder: tuple[Path, list[np.ndarray]]) -> None:
+    process = start_replayer(folder[0], "--log", "/dev/full")
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 2
+    assert "/dev/full: cannot be written (No space left" in output and "Traceback" not in output
+
+
 def test_nobody_listening_is_told(folder: tuple[Path, list[np.ndarray]]) -> None:
     process = start_replayer(folder[0], "--wait", "1", "--wait-timeout", "0.3")
     output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2
     assert "0 of 1 subscribers on /nobody/image" in output and "ROS_DOMAIN_ID" in output
-
-
-# Sources
-
-
-def test_images_come_in_the_order_in_which_people_count(folder: tuple[Path, list[np.ndarray]]) -> None:
-    source = open_source(str(folder[0]))
-    assert (source.length, source.classes, source.rate) == (4, None, 15.0)
-    names = [picture.name for picture in source.frames()]
-    assert names == ["frame8.png", "frame9.png", "frame10.png", "frame11.png"]
-    assert names == [picture.name for picture in source.frames()], "a source can be read again"
-    single = list(open_source(str(folder[0] / "frame8.png")).frames())
-    assert len(single) == 1 and isinstance(single[0], Picture)
-    np.testing.assert_array_equal(single[0].image, folder[1][0])
-
-
-def test_data_set_gives_truth_where_there_is_some(tree: tuple[Path, list[np.ndarray]]) -> None:
-    source = open_source(str(tree[0]), "val")
-    assert (source.classes, source.length) == (CAMVID, 2)
-    for picture, label in zip(source.frames(), tree[1], strict=True):
-        assert isinstance(picture, Picture) and picture.truth is not None
-        np.testing.assert_array_equal(picture.truth, label)
-    unlabelled = open_source(str(tree[0]), "demo")
-    assert unlabelled.classes is None
-    assert [picture.truth for picture in unlabelled.frames() if isinstance(picture, Picture)] == [None]
-
-
-def test_damaged_frame_of_a_data_set_is_passed_on(tree: tuple[Path, list[np.ndarray]]) -> None:
-    (tree[0] / "val" / "images" / "s0.png").write_bytes(b"")
-    first, second = open_source(str(tree[0]), "val").frames()
-    assert isinstance(first, Unreadable) and first.name == "s0" and "empty" in first.reason
-    assert isinstance(second, Picture)
-
-
-def test_video_gives_its_frames_and_rate(tmp_path: Path) -> None:
-    path = tmp_path / "drive.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 12.5, (64, 48))
-    for shade in (30, 90, 150, 210, 250):
-        frame = np.zeros((48, 64, 3), np.uint8)
-        frame[..., 2] = shade  # red, in OpenCV's order
-        writer.write(frame)
-    writer.release()
-    source = open_source(str(path))
-    assert (source.rate, source.length, source.classes) == (12.5, 5, None)
-    pictures = [picture for picture in source.frames() if isinstance(picture, Picture)]
-    assert len(pictures) == 5
-    reds = [picture.image[..., 0].mean() for picture in pictures]
-    assert np.abs(np.subtract(reds, (30, 90, 150, 210, 250))).max() < 12
-    assert max(picture.image[..., 2].mean() for picture in pictures) < 20
-
-
-def test_synthetic_street_is_the_same_in_every_run() -> None:
-    options = SyntheticOptions(size=(80, 64), frames=2)
-    source = open_source("synthetic", None, options)
-    assert (source.length, source.classes, source.rate) == (2, CAMVID, 15.0)
-    once, again = list(source.frames()), list(open_source("synthetic", None, options).frames())
-    for one, other in zip(once, again, strict=True):
-        assert isinstance(one, Picture) and isinstance(other, Picture) and one.truth is not None
-        assert one.image.shape == (64, 80, 3) and one.truth.shape == (64, 80)
-        np.testing.assert_array_equal(one.image, other.image)
-
-
-@pytest.mark.parametrize(
-    ("make", "split", "error", "words"),
-    [
-        (lambda root: root / "missing", None, InputError, "no such file or folder"),
-        (lambda root: root, None, InputError, "no images in this folder"),
-        (lambda root: root, "val", ConfigError, "unknown split 'val'"),
-        (lambda root: root / "film.mp4", None, InputError, "not a video that can be decoded"),
-        (lambda root: root / "film.mp4", "val", ConfigError, "is no data set"),
-    ],
-)
-def test_bad_sources_are_refused_with_a_reason(
-    tmp_path: Path, make: Callable[[Path], Path], split: str | None, error: type[Exception], words: str
-) -> None:
-    (tmp_path / "film.mp4").write_bytes(b"certainly no film")
-    with pytest.raises(error, match=words):
-        open_source(str(make(tmp_path)), split)
-
-
-def test_data_set_without_split_names_the_choices(tree: tuple[Path, list[np.ndarray]]) -> None:
-    with pytest.raises(ConfigError, match=r"demo, val: choose one with --split"):
-        open_source(str(tree[0]))
-    with pytest.raises(ConfigError, match="Did you mean 'val'"):
-        open_source(str(tree[0]), "vall")
-
-
-@pytest.mark.parametrize(
-    "options",
-    [SyntheticOptions(town="atlantis"), SyntheticOptions(condition="fog")],
-    ids=["town", "condition"],
-)
-def test_unknown_drives_name_the_known_ones(options: SyntheticOptions) -> None:
-    with pytest.raises(ConfigError, match="Known: "):
-        open_source("synthetic", None, options)
 
 
 # Parts

@@ -1,0 +1,48 @@
+"""What a run is made from besides its recipe: kept in the model, and compared when the run is resumed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sernet_core.checkpoint import Checkpoint
+from sernet_core.datasets import Dataset
+from sernet_core.errors import CheckpointError
+from sernet_core.train.recipe import Recipe
+
+
+def describe_origin(
+    recipe: Recipe, dataset: Dataset | None, encoder: Path | None, start: Checkpoint | None
+) -> dict[str, Any]:
+    """Data set, training list and initial weights of a run, as JSON-ready values.
+
+    The training list (`stems`) includes that of the model the run starts from: its weights have seen those
+    frames too.
+
+    Raises:
+        CheckpointError: The encoder's file cannot be read.
+    """
+    stems = set(dataset.stems) if dataset is not None and recipe.synthetic_share < 1 else set()
+    origin: dict[str, Any] = {
+        "train": dataset.name if dataset is not None else None,
+        "synthetic_share": recipe.synthetic_share,
+    }
+    if encoder is not None:
+        origin["encoder"] = {"file": encoder.name, "sha256": _sha256(encoder)}
+    if start is not None:
+        before: Mapping[str, Any] = start.info.data
+        stems |= set(before.get("stems", ()))
+        kept = {key: value for key, value in before.items() if key != "stems"}
+        origin["started_from"] = {"recipe": dict(start.info.recipe), "data": kept}
+    origin["stems"] = sorted(stems)
+    return origin
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot read ImageNet weights: {error.strerror}") from error
