@@ -6,7 +6,7 @@ A label image is uint8 with one class id a pixel; 255 (`IGNORE`) means "no class
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -62,22 +62,6 @@ class ClassSet:
         """Colour a mask: uint8 (H, W) ids to uint8 (H, W, 3) RGB."""
         return np.take(self._colors, mask, axis=0)  # a third of the time that indexing takes
 
-    def lookup_table(self, target: ClassSet, mapping: Mapping[str, str], void: int = IGNORE) -> np.ndarray:
-        """Table that turns masks of this set into masks of another: `table[mask]`.
-
-        Args:
-            target: The class set of the result.
-            mapping: Class name here to class name there; a class left out becomes `void`.
-            void: Id for unlabeled pixels and for classes left out.
-
-        Returns:
-            uint8 (256,).
-        """
-        table = np.full(256, void, np.uint8)
-        for source_name, target_name in mapping.items():
-            table[self.id_of(source_name)] = target.id_of(target_name)
-        return table
-
 
 def overlay(image: np.ndarray, mask: np.ndarray, classes: ClassSet, alpha: float = 0.5) -> np.ndarray:
     """Blend an image with its coloured mask; unlabeled pixels keep the image.
@@ -91,13 +75,27 @@ def overlay(image: np.ndarray, mask: np.ndarray, classes: ClassSet, alpha: float
     Returns:
         uint8 (H, W, 3) RGB.
     """
+    return blend(image, mask, classes.colors, alpha, range(len(classes)))
+
+
+def blend(
+    image: np.ndarray, mask: np.ndarray, colors: np.ndarray, alpha: float, named: Sequence[int]
+) -> np.ndarray:
+    """Blend an image with the colours of its mask; pixels whose id is not named keep the image.
+
+    Args:
+        image: uint8 (H, W, 3) RGB.
+        mask: uint8 (H, W) ids.
+        colors: uint8 (256, 3) RGB by id.
+        alpha: Weight of the colours, 0..1.
+        named: Ids that have a colour.
+    """
     import cv2
 
-    blended = cv2.addWeighted(image, 1.0 - alpha, classes.colorize(mask), alpha, 0.0)
-    unlabeled = mask >= len(classes)
-    if unlabeled.any():
-        blended[unlabeled] = image[unlabeled]
-    return blended
+    blended = cv2.addWeighted(image, 1.0 - alpha, np.take(colors, mask, axis=0), alpha, 0.0)
+    unnamed = np.ones(256, np.uint8)
+    unnamed[list(named)] = 0
+    return cv2.copyTo(image, cv2.LUT(mask, unnamed), blended)
 
 
 # Brostow et al., Pattern Recognition Letters 30(2), 2009, merged from 32 to 11 classes as SegNet did.
@@ -159,20 +157,6 @@ AUTOWARE = ClassSet(
         (196, 196, 196), (200, 128, 128), (107, 142, 35), (70, 130, 180),
     ),
 )  # fmt: skip
-
-CAMVID_TO_AUTOWARE: Mapping[str, str] = {
-    "Sky": "sky",
-    "Building": "building",
-    "Pole": "obstacle",
-    "Road": "road",
-    "Pavement": "sidewalk",
-    "Tree": "vegetation",
-    "SignSymbol": "traffic_sign",
-    "Fence": "wall",
-    "Car": "vehicle",
-    "Pedestrian": "person",
-    "Bicyclist": "bike",
-}
 
 _CLASS_SETS = {classes.name: classes for classes in (CAMVID, CITYSCAPES, AUTOWARE)}
 

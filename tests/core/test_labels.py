@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sernet_core.errors import ConfigError
-from sernet_core.labels import AUTOWARE, CAMVID, CAMVID_TO_AUTOWARE, CITYSCAPES, ClassSet, class_set, overlay
+from sernet_core.labels import AUTOWARE, CAMVID, CITYSCAPES, ClassSet, class_set, overlay
 
 
 def test_sizes_and_order() -> None:
@@ -34,12 +34,6 @@ def test_overlay_blends_and_spares_unlabeled() -> None:
     assert blended[0, 0].tolist() == [114, 82, 114]
     assert blended[1, 0].tolist() == [100, 100, 100]
     assert (overlay(image, mask, CAMVID, 0.0) == image).all()
-
-
-def test_camvid_to_autoware_has_the_ids_that_autoware_reads() -> None:
-    table = CAMVID.lookup_table(AUTOWARE, CAMVID_TO_AUTOWARE, void=0)
-    assert table[np.arange(11)].tolist() == [15, 1, 3, 9, 10, 14, 5, 2, 7, 6, 8]
-    assert table[255] == 0
 
 
 def test_wrong_sets_are_refused() -> None:
