@@ -1,7 +1,7 @@
 """What a mask's ids mean to those who read it: names and colours, and the remap from the model's classes.
 
-A remap is a CSV file with the columns `from,to,name`: class name of the model (`void` for unlabeled pixels, empty
-for a class that the model does not have), the id that it becomes, and what that id is called.
+A remap is a CSV file with the columns `from,to,name`: class name of the model (`void` for unlabeled pixels,
+empty for a class that the model does not have), the id that it becomes, and what that id is called.
 """
 
 from __future__ import annotations

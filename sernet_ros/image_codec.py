@@ -33,16 +33,26 @@ class ImageMessage(Protocol):
 class ImageRejectedError(InputError):
     """An image that cannot be segmented.
 
-    Attributes:
+    Args:
+        encoding: As the message names it; cut off, since a broken sender may write anything there.
+        size: Width and height, or number of bytes, for the message.
         reason: Short name under which it is counted.
+        words: What is wrong.
+
+    Attributes:
+        reason: As given.
         cause: What is logged once: the reason and the encoding.
     """
 
-    def __init__(self, message: ImageMessage, reason: str, words: str) -> None:
-        encoding = message.encoding[:40]
-        super().__init__(f"'{encoding}' image of {message.width}x{message.height}: {words}")
+    def __init__(self, encoding: str, size: str, reason: str, words: str) -> None:
+        encoding = encoding[:40]
+        super().__init__(f"'{encoding}' image of {size}: {words}")
         self.reason = reason
         self.cause = (reason, encoding)
+
+
+def _rejected(message: ImageMessage, reason: str, words: str) -> ImageRejectedError:
+    return ImageRejectedError(message.encoding, f"{message.width}x{message.height}", reason, words)
 
 
 @dataclass(frozen=True)
@@ -123,9 +133,9 @@ def to_rgb(message: ImageMessage) -> np.ndarray:
     """
     encoding = message.encoding
     if message.height == 0 or message.width == 0:
-        raise ImageRejectedError(message, "zero_size", "has no pixels")
+        raise _rejected(message, "zero_size", "has no pixels")
     if encoding in _DEPTH:
-        raise ImageRejectedError(message, "depth_image", "is a depth image; give the node the colour image")
+        raise _rejected(message, "depth_image", "is a depth image; give the node the colour image")
     if encoding in _PACKED:
         return _packed_to_rgb(message, _PACKED[encoding])
     if encoding in _TWO_PLANES:
@@ -136,9 +146,9 @@ def to_rgb(message: ImageMessage) -> np.ndarray:
 def _packed_to_rgb(message: ImageMessage, layout: _Packed) -> np.ndarray:
     height, width = message.height, message.width
     if layout.even_width and width % 2:
-        raise ImageRejectedError(message, "odd_size", "this encoding needs an even width")
+        raise _rejected(message, "odd_size", "this encoding needs an even width")
     if min(height, width) < layout.smallest:
-        raise ImageRejectedError(message, "too_small", f"this encoding needs {layout.smallest} pixels a side")
+        raise _rejected(message, "too_small", f"this encoding needs {layout.smallest} pixels a side")
     pixels = _rows(message, height, width * layout.channels * layout.depth)
     if layout.depth == 2:
         pixels = pixels[:, 0 if message.is_bigendian else 1 :: 2]
@@ -149,7 +159,7 @@ def _packed_to_rgb(message: ImageMessage, layout: _Packed) -> np.ndarray:
 def _two_planes_to_rgb(message: ImageMessage, code: int) -> np.ndarray:
     height, width = message.height, message.width
     if height % 2 or width % 2:
-        raise ImageRejectedError(message, "odd_size", "this encoding needs an even width and height")
+        raise _rejected(message, "odd_size", "this encoding needs an even width and height")
     planes = _rows(message, height + height // 2, width)
     return cv2.cvtColor(np.ascontiguousarray(planes), code)
 
@@ -157,11 +167,11 @@ def _two_planes_to_rgb(message: ImageMessage, code: int) -> np.ndarray:
 def _rows(message: ImageMessage, count: int, used: int) -> np.ndarray:
     """Rows of bytes without their padding: a view, uint8 (count, used), on the data of the message."""
     if message.step < used:
-        raise ImageRejectedError(message, "bad_step", f"step is {message.step}, a row needs {used} bytes")
+        raise _rejected(message, "bad_step", f"step is {message.step}, a row needs {used} bytes")
     size, needed = len(message.data), message.step * count
     if size != needed:
         words = f"data has {size} bytes, {count} rows of step {message.step} need {needed}"
-        raise ImageRejectedError(message, "wrong_data_size", words)
+        raise _rejected(message, "wrong_data_size", words)
     return np.frombuffer(message.data, np.uint8).reshape(count, message.step)[:, :used]
 
 
@@ -169,17 +179,13 @@ def _bridge_to_rgb(message: ImageMessage) -> np.ndarray:
     bridge, missing = _bridge()
     unknown = unknown_name("encoding", message.encoding[:40], ENCODINGS)
     if bridge is None:
-        raise ImageRejectedError(message, "unknown_encoding", f"{unknown}; {missing}")
+        raise _rejected(message, "unknown_encoding", f"{unknown}; {missing}")
     try:
         image = np.asarray(bridge.imgmsg_to_cv2(message, "rgb8"))
     except Exception as error:
-        raise ImageRejectedError(
-            message, "unknown_encoding", f"{unknown}; cv_bridge says: {error}"
-        ) from error
+        raise _rejected(message, "unknown_encoding", f"{unknown}; cv_bridge says: {error}") from error
     if image.dtype != np.uint8 or image.shape != (message.height, message.width, 3):
-        raise ImageRejectedError(
-            message, "unknown_encoding", f"cv_bridge made {image.dtype} {image.shape} of it"
-        )
+        raise _rejected(message, "unknown_encoding", f"cv_bridge made {image.dtype} {image.shape} of it")
     return np.ascontiguousarray(image)
 
 

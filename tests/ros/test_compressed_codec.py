@@ -1,0 +1,81 @@
+"""Compressed images in, compressed masks out; needs no ROS."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sernet_ros.compressed_codec import compressed_to_rgb, fill_compressed
+from sernet_ros.image_codec import ImageRejectedError
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (18, 24, 3), np.uint8)
+
+
+def message(image: np.ndarray, suffix: str, kind: str = "jpeg") -> SimpleNamespace:
+    """Image given in RGB, or grey."""
+    stored = image[..., ::-1] if image.ndim == 3 else image
+    return SimpleNamespace(format=kind, data=cv2.imencode(suffix, stored)[1].tobytes())
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".bmp"])
+def test_without_loss_it_is_the_same_picture(suffix: str) -> None:
+    image = IMAGE if suffix != ".webp" else np.full_like(IMAGE, 77)
+    np.testing.assert_allclose(compressed_to_rgb(message(image, suffix)), image, atol=suffix == ".webp")
+
+
+def test_a_jpeg_has_its_colours_in_order() -> None:
+    image = np.zeros((16, 16, 3), np.uint8)
+    image[...] = (200, 100, 20)
+    decoded = compressed_to_rgb(message(image, ".jpg", "rgb8; jpeg compressed bgr8"))
+    assert decoded.dtype == np.uint8 and decoded.flags.c_contiguous
+    assert np.abs(decoded.astype(int) - (200, 100, 20)).max() < 6
+
+
+def test_grey_and_16_bit_pictures_become_rgb() -> None:
+    grey = IMAGE[..., 0]
+    assert (compressed_to_rgb(message(grey, ".png")) == grey[..., None]).all()
+    deep = IMAGE.astype(np.uint16) * 256 + 13
+    assert (compressed_to_rgb(message(deep, ".png")) == IMAGE).all()
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (SimpleNamespace(format="16UC1; compressedDepth", data=b"x"), "depth_image"),
+        (SimpleNamespace(format="jpeg", data=b""), "zero_size"),
+        (SimpleNamespace(format="jpeg", data=b"certainly no picture"), "undecodable"),
+        (SimpleNamespace(format="png", data=message(IMAGE, ".png").data[:40]), "undecodable"),
+    ],
+)
+def test_what_is_no_picture_is_rejected(broken: SimpleNamespace, reason: str) -> None:
+    with pytest.raises(ImageRejectedError) as caught:
+        compressed_to_rgb(broken)
+    assert caught.value.reason == reason and broken.format in str(caught.value)
+
+
+@given(
+    st.binary(max_size=300),
+    st.sampled_from([b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n"]),
+    st.text(max_size=60),
+)
+def test_rubbish_is_rejected_or_decoded_but_never_raises_otherwise(
+    data: bytes, start: bytes, kind: str
+) -> None:
+    try:
+        image = compressed_to_rgb(SimpleNamespace(format=kind, data=start + data))
+    except ImageRejectedError:
+        return
+    assert image.dtype == np.uint8 and image.ndim == 3
+
+
+def test_a_compressed_mask_loses_nothing() -> None:
+    mask = IMAGE[..., 0]
+    sent = fill_compressed(SimpleNamespace(), mask, "header")
+    assert sent.header == "header" and sent.format == "mono8; png compressed mono8"
+    stored = cv2.imdecode(np.frombuffer(sent.data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert (stored == mask).all() and stored.ndim == 2
