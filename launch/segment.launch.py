@@ -5,41 +5,75 @@ The node itself sees to the Fast DDS profile and, with `autostart`, to its life 
 """
 
 from pathlib import Path
+from typing import List  # noqa: UP035 (the form that launch_ros knows)
 
+import yaml
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-TOPIC = "A name without a leading / is under the namespace."
+PLACE = "Without a leading / it is under the namespace, and with several cameras under each one's prefix."
 AS_IN_FILE = "Empty: as the parameters file says."
+
+# Argument, the node's own topic name, and what it is.
+TOPICS = [
+    ("mask", "semantic_mask", "Topic for the class mask (mono8, one class id per pixel)."),
+    ("overlay", "semantic_overlay", "Topic for the image blended with the class colours (rgb8)."),
+    ("color_mask", "color_mask", "Topic for the mask in the class colours (rgb8), if it is published."),
+    ("confidence", "confidence", "Topic for the confidence (mono8), if it is published."),
+    ("label_info", "label_info", "Topic for ids and names of the classes (vision_msgs/LabelInfo)."),
+    ("mask_camera_info", "camera_info", "Topic for the calibration of a scaled mask."),
+]
+
+# Parameters of the node that are arguments, too.
+PARAMETERS = [
+    ("model", str, "Weights: a path or the name of a model, e.g. sernet-r50-camvid."),
+    ("device", str, "Where the network runs: auto, cpu, cuda:0, ..."),
+    ("engine", str, "What runs the network."),
+    ("precision", str, "Arithmetic of the network: auto, fp32, bf16, fp16."),
+    ("threads", int, "CPU threads of the network; 0: the engine's choice."),
+    ("input_size", str, "Size at which the network sees the image: model, source or WxH."),
+    ("cameras", List[str], "Prefixes of several cameras' topics, e.g. [front, left]."),  # noqa: UP006
+    ("image_transport", str, "raw, or compressed for JPEG or PNG images on IMAGE/compressed."),
+    ("mask_scale", float, "Size of the mask over that of the image, 0.01 to 1."),
+    ("mask_encoding", str, "raw or autoware_rle."),
+    ("label_remap", str, "CSV file that turns the classes into other ids, or autoware."),
+    ("confidence_threshold", float, "Confidence, 0 to 1, below which a pixel is unlabeled."),
+    ("publish_confidence", bool, "Whether the confidence is published."),
+    ("publish_color_mask", bool, "Whether the mask in the class colours is published."),
+    ("ignore_mask", str, "Picture that is not black where pixels never get a class."),
+    ("use_sim_time", bool, "Whether the node's clock is /clock, as with a bag that is played."),
+    ("autostart", bool, "Whether the node loads its model and starts by itself."),
+]
 
 ARGUMENTS = [
     DeclareLaunchArgument(
         "image",
-        default_value="camera/image_raw",
-        description=f"Camera topic to segment (sensor_msgs/Image). {TOPIC}",
-    ),
-    DeclareLaunchArgument(
-        "mask",
-        default_value="semantic_mask",
-        description=f"Topic for the class mask (mono8, one class id per pixel). {TOPIC}",
-    ),
-    DeclareLaunchArgument(
-        "overlay",
-        default_value="semantic_overlay",
-        description=f"Topic for the image blended with the class colours (rgb8). {TOPIC}",
-    ),
-    DeclareLaunchArgument(
-        "model",
         default_value="",
-        description=f"Weights: a path or the name of a model, e.g. sernet-r50-camvid. {AS_IN_FILE}",
+        description="Camera topic to segment (sensor_msgs/Image). Empty: camera/image_raw, or image_raw of "
+        f"each of several cameras. {PLACE}",
     ),
     DeclareLaunchArgument(
-        "device",
+        "camera_info",
         default_value="",
-        description=f"Where the network runs: auto, cpu, cuda:0, ... {AS_IN_FILE}",
+        description="Calibration of the camera (sensor_msgs/CameraInfo), read for a scaled mask. Empty: "
+        f"camera_info beside the image topic. {PLACE}",
+    ),
+    *(
+        DeclareLaunchArgument(name, default_value=topic, description=f"{words} {PLACE}")
+        for name, topic, words in TOPICS
+    ),
+    *(
+        DeclareLaunchArgument(
+            name,
+            default_value="",
+            description=f"{words} {AS_IN_FILE}",
+            **({"choices": ["", "true", "false"]} if kind is bool else {}),
+        )
+        for name, kind, words in PARAMETERS
     ),
     DeclareLaunchArgument(
         "params_file",
@@ -56,12 +90,6 @@ ARGUMENTS = [
         default_value="sernet_segmenter",
         description="Name of the node.",
     ),
-    DeclareLaunchArgument(
-        "autostart",
-        default_value="",
-        choices=["", "true", "false"],
-        description=f"Whether the node loads its model and starts by itself. {AS_IN_FILE}",
-    ),
 ]
 
 
@@ -69,7 +97,8 @@ def segment_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """The node, with the parameters file and, over it, the arguments that are not empty.
 
     Raises:
-        RuntimeError: `params_file` is no file; launch itself would only warn and go on without it.
+        RuntimeError: `params_file` is no file (launch itself would only warn and go on without it), or
+            several cameras would share a topic.
     """
 
     def value(argument: str) -> str:
@@ -79,10 +108,16 @@ def segment_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if not params_file.is_file():
         raise RuntimeError(f"params_file:={params_file} is not a file")
 
-    overrides: dict[str, str | bool] = {name: value(name) for name in ("model", "device") if value(name)}
-    if value("autostart"):
-        overrides["autostart"] = value("autostart") == "true"
-
+    # With its type, or launch would take a model named 18 for a number.
+    overrides = {
+        name: ParameterValue(value(name), value_type=kind) for name, kind, _ in PARAMETERS if value(name)
+    }
+    cameras = [name for name in yaml.safe_load(value("cameras") or "[]") or [] if name]
+    for argument in ("image", "camera_info", *(name for name, *_ in TOPICS)):
+        if len(cameras) > 1 and value(argument).startswith("/"):
+            raise RuntimeError(
+                f"{argument}:={value(argument)} would be one topic for {len(cameras)} cameras: leave the / out"
+            )
     return [
         Node(
             package="sernet_ros",
@@ -93,12 +128,24 @@ def segment_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             namespace=value("namespace"),
             parameters=[str(params_file), overrides] if overrides else [str(params_file)],
             remappings=[
-                ("image", value("image")),
-                ("semantic_mask", value("mask")),
-                ("semantic_overlay", value("overlay")),
+                (prefix + name, target if target.startswith("/") else prefix + target)
+                for prefix in ([f"{camera}/" for camera in cameras] or [""])
+                for name, target in topics(value, bool(cameras))
             ],
             output="screen",
         )
+    ]
+
+
+def topics(value, several: bool) -> list[tuple[str, str]]:
+    """The node's own topic names, of one camera, and where the arguments put them."""
+    image = value("image") or ("image_raw" if several else "camera/image_raw")
+    beside, _, _ = image.rpartition("/")
+    camera_info = value("camera_info") or (f"{beside}/camera_info" if "/" in image else "camera_info")
+    return [
+        ("image", image),
+        ("image/camera_info", camera_info),
+        *((topic, value(name)) for name, topic, _ in TOPICS),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -187,6 +188,23 @@ class Segmenter:
             return Segmentation(mask)
         best = logits.softmax(1).amax(1)[0]
         return Segmentation(mask, (best * 255).round().to(torch.uint8).cpu().numpy())
+
+    def segment_many(
+        self, images: Sequence[np.ndarray], *, confidence: bool = False
+    ) -> list[Segmentation | Exception]:
+        """Segment several frames; one that fails gives its error in its place.
+
+        Args:
+            images: uint8 (H, W, 3) RGB each, of any sizes.
+            confidence: Also give the confidence of each pixel.
+        """
+        answers: list[Segmentation | Exception] = []
+        for image in images:
+            try:
+                answers.append(self.segment(image, confidence=confidence))
+            except Exception as error:
+                answers.append(error)
+        return answers
 
     def _logits(self, image: np.ndarray) -> Tensor:
         """Logits float32 (1, K, h, w) at the network's size for a frame."""

@@ -17,6 +17,7 @@ from sernet_ros.worker import STAGES
 STALE_AFTER = 2.0
 """Seconds without an image after which an active node warns."""
 
+_OVERLOAD = 0.1  # share of the images that may be dropped before it is told
 _RATE_WINDOW = 5.0
 _LATENCIES = 500
 # Different causes of rejection that are logged, so that no sender can flood the log.
@@ -77,7 +78,7 @@ class CameraMonitor:
         self._causes: set[object] = set()
         self._lock = threading.Lock()
         self._counts = Counts()
-        self._input, self._output = _Rate(), _Rate()
+        self._input, self._output, self._drops = _Rate(), _Rate(), _Rate()
         self._milliseconds: dict[str, deque[float]] = {
             name: deque(maxlen=_LATENCIES) for name in (*STAGES, "age")
         }
@@ -90,7 +91,7 @@ class CameraMonitor:
     def activated(self) -> None:
         """Forget what was wrong before: the camera starts anew."""
         with self._lock:
-            self._input, self._output = _Rate(), _Rate()
+            self._input, self._output, self._drops = _Rate(), _Rate(), _Rate()
             self._waiting_since, self._seen = time.monotonic(), False
             self._failure, self._rejection, self._last_failed = "", "", False
 
@@ -103,6 +104,7 @@ class CameraMonitor:
     def dropped(self) -> None:
         with self._lock:
             self._counts.dropped += 1
+            self._drops.tick()
 
     def rejected(self, error: InputError) -> None:
         reason = getattr(error, "reason", "unusable")
@@ -142,12 +144,18 @@ class CameraMonitor:
             if not self._last_failed:
                 self._failure = ""
             silent, seen = time.monotonic() - self._waiting_since, self._seen
+            dropped, arrived = self._drops.hertz(), self._input.hertz()
+            took = self._milliseconds["inference"]
+            inference = float(np.median(np.fromiter(took, float))) if took else 0.0
         if failure:
             return DiagnosticStatus.ERROR, f"no mask for a frame: {failure}"
         if rejection:
             return DiagnosticStatus.WARN, f"image rejected: {rejection}"
         if silent > STALE_AFTER:
             return DiagnosticStatus.WARN, f"no image for {silent:.0f} s" if seen else "no image yet"
+        if dropped > _OVERLOAD * arrived:
+            words = f"overload: {dropped:.1f} of {arrived:.1f} images a second are dropped; "
+            return DiagnosticStatus.WARN, words + f"the network takes {inference:.0f} ms for one"
         return DiagnosticStatus.OK, ""
 
     def values(self) -> dict[str, str]:
@@ -160,6 +168,7 @@ class CameraMonitor:
                 "received": str(counts.received),
                 "answered": str(counts.answered),
                 "dropped": str(counts.dropped),
+                "dropped_hz": f"{self._drops.hertz():.2f}",
                 "rejected": str(counts.rejected.total()),
                 **{f"rejected.{reason}": str(count) for reason, count in sorted(counts.rejected.items())},
                 "failed": str(counts.failed.total()),

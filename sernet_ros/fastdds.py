@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import MutableMapping
-from pathlib import Path
+
+from sernet_ros.package_files import config_file
 
 # Both are read, by older and newer releases of Fast DDS.
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
@@ -24,25 +25,9 @@ def use_profile(environment: MutableMapping[str, str] = os.environ) -> str:
     for variable in PROFILE_VARIABLES:
         if environment.get(variable):
             return f"Fast DDS profile of the environment: {environment[variable]}"
-    path = profile_path()
+    path = config_file("fastdds.xml")
     if path is None:
         return "no Fast DDS profile found (config/fastdds.xml): large images may get lost"
     for variable in PROFILE_VARIABLES:
         environment[variable] = str(path)
     return f"Fast DDS profile for large images: {path}"
-
-
-def profile_path() -> Path | None:
-    """The profile in the source tree or in the installed share folder; None where there is neither."""
-    source_tree = Path(__file__).resolve().parent.parent / "config" / "fastdds.xml"
-    if source_tree.is_file():
-        return source_tree
-    try:
-        from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
-    except ImportError:
-        return None
-    try:
-        installed = Path(get_package_share_directory("sernet_ros")) / "config" / "fastdds.xml"
-    except (PackageNotFoundError, OSError):  # OSError: AMENT_PREFIX_PATH is not set
-        return None
-    return installed if installed.is_file() else None

@@ -209,14 +209,29 @@ def fill(message: Any, image: np.ndarray, header: Any) -> Any:
     Returns:
         The message.
     """
-    message.header = header
-    message.height, message.width = image.shape[:2]
-    message.encoding = "mono8" if image.ndim == 2 else "rgb8"
-    message.is_bigendian = 0
+    encoding = "mono8" if image.ndim == 2 else "rgb8"
+    fill_bytes(message, np.ascontiguousarray(image), header, image.shape[:2], encoding)
     message.step = image[0].nbytes
+    return message
+
+
+def fill_bytes(message: Any, data: np.ndarray, header: Any, size: tuple[int, ...], encoding: str) -> Any:
+    """Put bytes into an image message; its `step` is left to the caller.
+
+    Args:
+        message: An empty sensor_msgs/Image.
+        data: uint8, contiguous, of any shape.
+        header: Header of the message, taken over as it is.
+        size: Height and width of the image.
+        encoding: What the bytes are.
+    """
+    message.header = header
+    message.height, message.width = size
+    message.encoding = encoding
+    message.is_bigendian = 0
     # An array("B") is taken over as it is; of anything else rclpy checks every element, which takes
     # hundreds of milliseconds for an image.
-    data = array("B")
-    data.frombytes(np.ascontiguousarray(image).data)
-    message.data = data
+    values = array("B")
+    values.frombytes(data.data)
+    message.data = values
     return message

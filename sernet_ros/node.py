@@ -34,12 +34,13 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         import rclpy  # noqa: F401
 
+        from sernet_core.checkpoint import read_info
         from sernet_core.runtime import Segmenter
         from sernet_ros.segmenter_node import SegmenterNode
     except (ImportError, OSError) as error:
         print(explain_missing("segment", error, sys.executable), file=sys.stderr)
         return MISSING_PACKAGE
-    return _run(lambda: SegmenterNode(Segmenter.load), endings, args)
+    return _run(lambda: SegmenterNode(Segmenter.load, read_info), endings, args)
 
 
 def _run(make_node: Any, endings: SimpleQueue[int], args: Sequence[str] | None) -> int:

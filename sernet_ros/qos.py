@@ -47,11 +47,15 @@ def publisher_events(node: Node, topic: str) -> PublisherEventCallbacks:
     return PublisherEventCallbacks(incompatible_qos=warn)
 
 
-def _warning(node: Node, fact: str, remedies: dict[QoSPolicyKind, str]) -> Callable[[Any], None]:
-    def warn(event: Any) -> None:
+def _warning(node: Node, fact: str, remedies: dict[QoSPolicyKind, str]) -> Callable[[Any], str]:
+    """A callback for an event of incompatible QoS: logs what does not fit and the remedy, and returns it."""
+
+    def warn(event: Any) -> str:
         kind = QoSPolicyKind(event.last_policy_kind)
         remedy = remedies.get(kind, "let both ends agree on it")
-        node.get_logger().warning(f"{fact}: {kind.name.lower()} does not fit; {remedy}")
+        words = f"{kind.name.lower()} does not fit; {remedy}"
+        node.get_logger().warning(f"{fact}: {words}")
+        return words
 
     return warn
 
@@ -69,6 +73,10 @@ class InputSubscription:
         topic: Topic name, relative to the node.
         choice: The parameter `input_qos`: auto, sensor_data or reliable.
         callback: Gets each message once.
+
+    Attributes:
+        topic: The topic's full name.
+        mismatch: Why a publisher that is there is not heard, and the remedy; empty when none is known.
     """
 
     def __init__(
@@ -77,10 +85,11 @@ class InputSubscription:
         self._node = node
         self._type = message_type
         # Resolved here, because not every query of rclpy applies remappings.
-        self._topic = node.resolve_topic_name(topic)
+        self.topic = node.resolve_topic_name(topic)
         self._auto = choice == "auto"
         self._callback = callback
         self._last_sent = 0
+        self.mismatch = ""
         self._subscriptions: list[Subscription] = []
         self._subscribe(_RELIABLE if choice == "reliable" else _BEST_EFFORT)
         self.follow()
@@ -88,7 +97,7 @@ class InputSubscription:
     @property
     def publishers(self) -> int:
         """How many publishers the topic has."""
-        return self._node.count_publishers(self._topic)
+        return self._node.count_publishers(self.topic)
 
     @property
     def reliable(self) -> bool:
@@ -100,7 +109,7 @@ class InputSubscription:
         if not self._auto:
             return
         offers = {
-            info.qos_profile.reliability for info in self._node.get_publishers_info_by_topic(self._topic)
+            info.qos_profile.reliability for info in self._node.get_publishers_info_by_topic(self.topic)
         }
         if not offers:
             return
@@ -117,8 +126,8 @@ class InputSubscription:
         if self._auto:
             events = SubscriptionEventCallbacks(incompatible_qos=lambda _: self.follow())
         else:
-            warn = _warning(self._node, f"a publisher of '{self._topic}' is not heard", _INPUT_REMEDY)
-            events = SubscriptionEventCallbacks(incompatible_qos=warn)
+            warn = _warning(self._node, f"a publisher of '{self.topic}' is not heard", _INPUT_REMEDY)
+            events = SubscriptionEventCallbacks(incompatible_qos=lambda event: self._note(warn(event)))
         created: list[Subscription] = []
 
         def receive(message: Any, info: Any) -> None:
@@ -132,9 +141,12 @@ class InputSubscription:
 
         profile = _profile(reliability)
         created.append(
-            self._node.create_subscription(self._type, self._topic, receive, profile, event_callbacks=events)
+            self._node.create_subscription(self._type, self.topic, receive, profile, event_callbacks=events)
         )
         self._subscriptions += created
+
+    def _note(self, mismatch: str) -> None:
+        self.mismatch = mismatch
 
     def _keep_newest(self, count: int) -> None:
         while len(self._subscriptions) > count:

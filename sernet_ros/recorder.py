@@ -90,7 +90,9 @@ class Recorder(Node):
         return listen
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            if status.name.startswith(self._segmenter):
-                values = {pair.key: pair.value for pair in status.values}
-                self.status = NodeStatus(status.message, values)
+        # One status of the worker and one of the camera: what the worse of them says counts.
+        own = [status for status in message.status if status.name.startswith(self._segmenter)]
+        if own:
+            worst = max(own, key=lambda status: status.level)
+            values = {pair.key: pair.value for status in own for pair in status.values}
+            self.status = NodeStatus(worst.message, values)

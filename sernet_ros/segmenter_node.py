@@ -1,44 +1,45 @@
 """The lifecycle node that turns images into class masks.
 
-The executor's thread takes messages, services and timers; the worker's thread loads and runs the network
-and publishes. Configuring loads and warms up the model, activating subscribes and publishes.
+The executor's thread takes messages, services and timers; the worker's thread runs the network and
+publishes. Configuring loads and warms up the model, activating subscribes and publishes. Another model is
+loaded in the background while the present one serves.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import wait
+from threading import Event, Lock
 from typing import Any
 
-import numpy as np
+import psutil
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool
 
-from sernet_core.errors import EngineError, SernetError
-from sernet_ros.diagnostics import CameraMonitor, status
-from sernet_ros.image_codec import to_rgb
-from sernet_ros.parameters import Parameters, Settings, unknown_overrides
-from sernet_ros.publishers import Publishers
-from sernet_ros.qos import InputSubscription
-from sernet_ros.worker import Frame, Worker
+from sernet_core.errors import ConfigError, EngineError, SernetError
+from sernet_ros.channel import Channel, camera_monitor, rules_for
+from sernet_ros.diagnostics import status
+from sernet_ros.loading import Background, Network, load, same_network, warm_up
+from sernet_ros.parameters import Parameters
+from sernet_ros.settings import NETWORK, Settings, unknown_overrides
+from sernet_ros.worker import Worker
 
-_WATCH_PERIOD = 0.25  # seconds between two looks at who publishes images and at the inference under way
+_WATCH_PERIOD = 0.25  # seconds between two looks at who publishes images, and at what is under way
 _STOP_TIMEOUT = 2.0  # seconds that the worker gets to end
 
 
 class SegmenterNode(LifecycleNode):
-    """Node `sernet_segmenter`: image in; mask, overlay, class names and diagnostics out.
+    """Node `sernet_segmenter`: images in; masks, overlays, class names and diagnostics out.
 
     Args:
-        load: Makes the network; called on the worker's thread with the model and the settings of
+        load: Makes the network; called with the model and the settings of
             `sernet_core.runtime.Segmenter.load`.
+        check_model: Raises SernetError for a model that cannot be loaded; called before a live change.
         options: For rclpy.node.Node, e.g. context, namespace, parameter_overrides.
 
     Attributes:
@@ -48,19 +49,25 @@ class SegmenterNode(LifecycleNode):
         ConfigError: A parameter has a bad value.
     """
 
-    def __init__(self, load: Callable[..., Any], **options: Any) -> None:
+    def __init__(
+        self, load: Callable[..., Any], check_model: Callable[[str], Any] = str, **options: Any
+    ) -> None:
         super().__init__("sernet_segmenter", **options)
         self._load = load
+        self._check_model = check_model
         self._worker: Worker | None = None
-        self._segmenter: Any = None
-        self._outputs: Publishers | None = None
-        self._input: InputSubscription | None = None
-        self._monitor = self._new_monitor()
-        self._interrupted = threading.Event()
-        self._fault = ""
+        self._network: Network | None = None
+        self._channels: list[Channel] = []
+        self._loading: Background | None = None
+        self._changing = Lock()  # held while the channels' rules change, by whichever thread
+        self._interrupted = Event()
+        self._fault = self._refused = ""
         self.left_behind = False
+        self._process = psutil.Process()
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 1)
-        self._declared = Parameters(self, self._settings_changed, lambda: self._worker is not None)
+        self._declared = Parameters(
+            self, self._settings_changed, lambda: self._worker is not None, self._fault_of_change
+        )
         for words in unknown_overrides(self._parameter_overrides):
             self.get_logger().warning(f"{words}. It has no effect")
         self._service_change_state.callback = _refusing(self._service_change_state.callback, self)
@@ -100,15 +107,22 @@ class SegmenterNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and warm it up; on failure the node stays unconfigured and says why."""
-        self._fault = ""
-        self._monitor = self._new_monitor()
-        self._worker = Worker(to_rgb, self._publish, [self._monitor], lambda: self.settings.inference_timeout)
+        self._fault = self._refused = ""
         try:
-            self._segmenter = self._loaded(self._worker)
-            self._outputs = Publishers(self, self._segmenter.classes, self.settings.output_qos)
+            cameras = {prefix: camera_monitor(self.get_logger(), prefix) for prefix in self.settings.cameras}
+            self._worker = Worker(
+                lambda frame: self._channels[frame.camera].decode(frame),
+                lambda frame, task, answer: self._channels[frame.camera].deliver(frame, task, answer),
+                list(cameras.values()),
+                lambda: self.settings.inference_timeout,
+            )
+            self._network = self._loaded(self._worker)
+            for prefix, monitor in cameras.items():
+                rules = rules_for(self.settings, self._network.segmenter.classes, prefix)
+                self._channels.append(Channel(self, prefix, rules, monitor))
+            self._worker.use(self._network.segmenter, self._network.batch)
         except Exception as error:
-            unexpected = "" if isinstance(error, SernetError) else f"{type(error).__name__}: "
-            self._fault = f"cannot configure: {unexpected}{error}"
+            self._fault = f"cannot configure: {_words(error)}"
             self.get_logger().error(self._fault)
             self._release()
             return TransitionCallbackReturn.FAILURE
@@ -116,16 +130,17 @@ class SegmenterNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Publish the class names, subscribe, and let the worker take frames."""
-        assert self._outputs is not None
         try:
             result = super().on_activate(state)
-            self._outputs.publish_labels()
-            self._input = InputSubscription(self, Image, "image", self.settings.input_qos, self._receive)
+            for index, channel in enumerate(self._channels):
+                channel.publish_labels()
+                channel.subscribe(self._receiver(index))
             self._open_or_close()
         except Exception as error:  # rclpy would drop it without a word
             self._fault = f"cannot activate: {type(error).__name__}: {error}"
             return TransitionCallbackReturn.ERROR
-        self.get_logger().info(f"active: listens to {self.resolve_topic_name('image')}")
+        topics = ", ".join(channel.values()["input_topic"] for channel in self._channels)
+        self.get_logger().info(f"active: listens to {topics}")
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -150,11 +165,11 @@ class SegmenterNode(LifecycleNode):
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
-    def _loaded(self, worker: Worker) -> Any:
+    def _loaded(self, worker: Worker) -> Network:
         """Wait for the model; diagnostics go on meanwhile, and an interrupt ends the waiting."""
         settings, started = self.settings, time.monotonic()
         self.get_logger().info(f"loading model '{settings.model}'")
-        future = worker.call(lambda: _load_and_warm_up(self._load, settings))
+        future = worker.call(lambda: warm_up(load(self._load, settings), settings))
         told = started
         while not wait([future], timeout=0.1).done:
             if self._interrupted.is_set() or not self.context.ok():
@@ -162,53 +177,78 @@ class SegmenterNode(LifecycleNode):
             if time.monotonic() - told >= settings.diagnostics_period:
                 told = time.monotonic()
                 self._report(f"loading model '{settings.model}', {told - started:.0f} s")
-        segmenter = future.result()
-        classes, (width, height) = segmenter.classes, segmenter.input_size
-        self.get_logger().info(
-            f"model '{segmenter.model}' ready in {time.monotonic() - started:.1f} s: {segmenter.engine} on "
-            f"{segmenter.device}, {len(classes)} classes of {classes.name}, made for {width}x{height}"
-        )
-        return segmenter
+        network = future.result()
+        self.get_logger().info(f"{_introduced(network)}, ready in {time.monotonic() - started:.1f} s")
+        return network
 
     def _pause(self) -> None:
-        if self._input is not None:
-            self._input.close()
-            self._input = None
+        for channel in self._channels:
+            channel.unsubscribe()
         if self._worker is not None:
             self._worker.close()
 
     def _release(self) -> None:
         self._pause()
+        self._loading = None  # its result goes nowhere
         if self._worker is not None and not self._worker.stop(_STOP_TIMEOUT):
             self.left_behind = True
             self.get_logger().error("the network does not come back; its thread is left behind")
-        if self._outputs is not None:
-            self._outputs.close()
-        self._worker = self._segmenter = self._outputs = None
+        for channel in self._channels:
+            channel.close()
+        self._channels = []
+        self._worker = self._network = None
 
-    # Messages, services and parameters
+    # Frames
 
-    def _receive(self, message: Image) -> None:
-        if self._worker is not None:
-            self._worker.put(0, message)
+    def _receiver(self, camera: int) -> Callable[[Any], None]:
+        def receive(message: Any) -> None:
+            if self._worker is not None:
+                self._worker.put(camera, message)
 
-    def _publish(self, frame: Frame, image: np.ndarray, mask: np.ndarray) -> None:
-        """On the worker's thread: hand on what the network made of a frame."""
-        publishers, settings, header = self._outputs, self.settings, frame.message.header
-        if publishers is None:
+        return receive
+
+    # Another network while one serves
+
+    def _start_swap(self, settings: Settings) -> None:
+        """Load a network in the background; it takes over between two frames when it is ready."""
+        worker = self._worker
+        assert worker is not None
+
+        def work() -> Network:
+            segmenter = load(self._load, settings)
+            return worker.call(lambda: self._take_over(segmenter, settings, worker)).result()
+
+        self.get_logger().info(f"loading model '{settings.model}' in the background")
+        self._loading = Background(work)
+
+    def _take_over(self, segmenter: Any, settings: Settings, worker: Worker) -> Network:
+        """On the worker's thread: send the next frame through another network, with its class names."""
+        network = warm_up(segmenter, settings)
+        with self._changing:
+            # Raises, before anything has changed, where the new classes do not fit the other parameters.
+            rules = [rules_for(self.settings, segmenter.classes, one.prefix) for one in self._channels]
+            for channel, new in zip(self._channels, rules, strict=True):
+                channel.take(new)
+            worker.use(segmenter, network.batch)
+            self._network = network
+        return network
+
+    def _finish_swap(self, loading: Background) -> None:
+        """Tell of a network that has taken over; if it failed, set the parameters back."""
+        self._loading = None
+        try:
+            network = loading.future.result()
+        except BaseException as error:
+            assert self._network is not None
+            kept = self._network.settings
+            self._refused = f"the new network cannot be used, '{kept.model}' stays: {_words(error)}"
+            self.get_logger().error(self._refused)
+            self.set_parameters_atomically([Parameter(name, value=getattr(kept, name)) for name in NETWORK])
             return
-        publishers.publish_mask(header, mask)
-        self._note_age(header)
-        if settings.publish_overlay:
-            publishers.publish_overlay(header, image, mask, settings.overlay_alpha)
+        self._refused = ""
+        self.get_logger().info(_introduced(network))
 
-    def _note_age(self, header: Any) -> None:
-        now = self.get_clock().now().nanoseconds
-        stamp = header.stamp.sec * 10**9 + header.stamp.nanosec
-        # 0 is a clock that has not started or an image without a stamp; a negative age, one that was set
-        # back while the image was under way.
-        if now > 0 and stamp > 0 and now >= stamp:
-            self._monitor.aged((now - stamp) * 1e-9)
+    # Services and parameters
 
     def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         result = self.set_parameters([Parameter("enable", value=request.data)])[0]
@@ -216,78 +256,115 @@ class SegmenterNode(LifecycleNode):
         response.message = result.reason or ("enabled" if request.data else "disabled")
         return response
 
-    def _settings_changed(self, settings: Settings) -> None:
-        if self._reports.timer_period_ns != round(settings.diagnostics_period * 1e9):
+    def _fault_of_change(self, before: Settings, after: Settings) -> str:
+        """Why a change cannot be made, beyond what is wrong with a single value."""
+        if self._network is None:
+            return ""
+        try:
+            if not same_network(after, self._network.settings):
+                if self._loading is not None:
+                    return "a network is being loaded already: try again when it has taken over"
+                if after.model != before.model:
+                    self._check_model(after.model)
+            for channel in self._channels:
+                rules_for(after, self._network.segmenter.classes, channel.prefix)
+        except SernetError as error:
+            return str(error)
+        return ""
+
+    def _settings_changed(self, before: Settings, after: Settings) -> None:
+        if before.diagnostics_period != after.diagnostics_period:
             self.destroy_timer(self._reports)
             self._reports = self._report_timer()
-        if self._input is not None:
+        if self._network is None:
+            return
+        if not same_network(after, self._network.settings) and self._loading is None:
+            self._start_swap(after)
+        self._apply()
+        if self.state == "active":
             self._open_or_close()
+
+    def _apply(self) -> None:
+        """Give every channel the rules of the parameters as they are now."""
+        assert self._network is not None
+        for channel in self._channels:
+            try:
+                with self._changing:
+                    classes = self._network.segmenter.classes
+                    channel.take(rules_for(self.settings, classes, channel.prefix))
+            except ConfigError as error:  # a file that has gone since it was checked
+                self.get_logger().error(f"the change has no effect: {error}")
+            channel.follow_settings()
 
     def _open_or_close(self) -> None:
         assert self._worker is not None
         if not self.settings.enable:
             self._worker.close()
         elif not self._worker.is_open:
-            self._monitor.activated()
-            self._worker.open(self._segmenter)
+            for channel in self._channels:
+                channel.monitor.activated()
+            self._worker.open()
 
     def _watch(self) -> None:
-        if self._input is not None:
-            self._input.follow()
+        for channel in self._channels:
+            channel.follow()
         if self._worker is not None:
             self._worker.watch()
+        if self._loading is not None and self._loading.future.done():
+            self._finish_swap(self._loading)
 
     # Diagnostics
-
-    def _new_monitor(self) -> CameraMonitor:
-        logger = self.get_logger()
-        return CameraMonitor(logger.warning, lambda words: logger.error(words, throttle_duration_sec=5.0))
 
     def _report_timer(self) -> Any:
         return self.create_timer(self.settings.diagnostics_period, self._report, clock=self._steady)
 
     def _report(self, phase: str = "") -> None:
+        name = self.get_fully_qualified_name().lstrip("/")
         level, message = self._health()
         values = {"state": self.state, "enabled": str(self.settings.enable).lower()}
-        if self._segmenter is not None:
-            for name in ("model", "engine", "device", "precision"):
-                values[name] = str(getattr(self._segmenter, name))
-        if self._input is not None:
-            values["input_topic"] = self.resolve_topic_name("image")
-            values["input_reliability"] = "reliable" if self._input.reliable else "best_effort"
-        name = f"{self.get_fully_qualified_name().lstrip('/')}: segmentation"
-        entry = status(
-            name, level, phase or message, values.get("device", ""), values | self._monitor.values()
-        )
-        array = DiagnosticArray(status=[entry])
+        if self._network is not None:
+            segmenter = self._network.segmenter
+            for key in ("model", "engine", "device", "precision"):
+                values[key] = str(getattr(segmenter, key))
+            values["batch"] = str(self._network.batch)
+        values["memory_mb"] = f"{self._process.memory_info().rss / 1e6:.0f}"
+        device = values.get("device", "")
+        entries = [status(f"{name}: worker", level, phase or message, device, values)]
+        for channel in self._channels:
+            level, message = channel.health(self.settings.enable)
+            title = f"{name}: camera {channel.prefix}".rstrip()
+            entries.append(status(title, level, message, "", channel.values()))
+        array = DiagnosticArray(status=entries)
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
 
     def _health(self) -> tuple[bytes, str]:
+        """Level and words for the node as a whole; its cameras have their own."""
         if self._fault:
             return DiagnosticStatus.ERROR, self._fault
-        if self._input is None:
-            return DiagnosticStatus.OK, self.state
-        if not self.settings.enable:
-            return DiagnosticStatus.OK, "active, disabled"
-        level, message = self._monitor.health()
-        if message.startswith("no image"):
-            message += f" on {self.resolve_topic_name('image')} ({self._input.publishers} publishers)"
-        return level, message or "active"
+        if self._refused:
+            return DiagnosticStatus.WARN, self._refused
+        words = self.state
+        if self._loading is not None:
+            words += f"; loading another network, {time.monotonic() - self._loading.since:.0f} s"
+        elif self.state == "active" and not self.settings.enable:
+            words += ", disabled"
+        return DiagnosticStatus.OK, words
 
 
-def _load_and_warm_up(load: Callable[..., Any], settings: Settings) -> Any:
-    segmenter = load(
-        settings.model,
-        device=settings.device,
-        engine=settings.engine,
-        precision=settings.precision,
-        threads=settings.threads,
-        input_size=settings.input_size,
+def _words(error: BaseException) -> str:
+    return str(error) if isinstance(error, SernetError) else f"{type(error).__name__}: {error}"
+
+
+def _introduced(network: Network) -> str:
+    """What a log says of a network that is ready."""
+    one = network.segmenter
+    width, height = one.input_size
+    batch = f", up to {network.batch} images at once" if network.batch > 1 else ""
+    return (
+        f"model '{one.model}': {one.engine} on {one.device}, {one.precision}, {len(one.classes)} classes of "
+        f"{one.classes.name}, made for {width}x{height}{batch}"
     )
-    width, height = segmenter.input_size
-    segmenter.warm_up(height, width)
-    return segmenter
 
 
 def _refusing(handler: Callable[..., Any], node: LifecycleNode) -> Callable[..., Any]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol, TypeVar
@@ -31,22 +32,37 @@ class _LateError(EngineError):
 
 @dataclass
 class _Inference:
-    camera: int
+    cameras: list[int]
     since: float
     late: bool = False
 
 
-class Segmentation(Protocol):
-    """What comes out of the network for one frame: `mask` is uint8 (H, W)."""
+@dataclass(frozen=True)
+class _Call:
+    run: Callable[[], None]
+    future: Future[Any]
+
+
+class Answer(Protocol):
+    """What comes out of the network for one picture: `mask` and `confidence` (or None) are uint8 (H, W)."""
 
     @property
     def mask(self) -> np.ndarray: ...
 
+    @property
+    def confidence(self) -> np.ndarray | None: ...
+
 
 class Segmenter(Protocol):
-    """What the worker needs of a network: uint8 (H, W, 3) RGB in, a segmentation of its size out."""
+    """What the worker needs of a network: uint8 (H, W, 3) RGB in, an answer of its size out."""
 
-    def segment(self, image: np.ndarray) -> Segmentation: ...
+    def segment(self, image: np.ndarray, *, confidence: bool = False) -> Answer: ...
+
+    def segment_many(
+        self, images: Sequence[np.ndarray], *, confidence: bool = False
+    ) -> Sequence[Answer | Exception]:
+        """Several pictures at once; one that fails gives its error and does not harm the others."""
+        ...
 
 
 class Monitor(Protocol):
@@ -80,6 +96,23 @@ class Frame:
     epoch: int
 
 
+@dataclass(frozen=True)
+class Task:
+    """What a frame asks of the network.
+
+    Attributes:
+        image: The whole picture, uint8 (H, W, 3) RGB.
+        view: The part of it that is segmented.
+        confidence: Whether the confidence is wanted, too.
+        rules: For `deliver`, which gets the task back.
+    """
+
+    image: np.ndarray
+    view: np.ndarray
+    confidence: bool = False
+    rules: Any = None
+
+
 class Worker:
     """Takes the newest frame of each camera in turn, and hands on its mask.
 
@@ -88,16 +121,16 @@ class Worker:
     none in time) or answered.
 
     Args:
-        decode: Turns a message into uint8 (H, W, 3) RGB; raises InputError for one it rejects.
-        deliver: Hands on a mask: called with the frame, its image and the mask, on the worker's thread.
+        decode: Turns a frame's message into a task; raises InputError for one it rejects.
+        deliver: Hands on an answer: called with the frame and its task, on the worker's thread.
         monitors: One a camera.
         timeout: Gives the seconds that an inference may take; asked for each frame.
     """
 
     def __init__(
         self,
-        decode: Callable[[Any], np.ndarray],
-        deliver: Callable[[Frame, np.ndarray, np.ndarray], None],
+        decode: Callable[[Frame], Task],
+        deliver: Callable[[Frame, Task, Answer], None],
         monitors: list[Any],
         timeout: Callable[[], float],
     ) -> None:
@@ -106,9 +139,10 @@ class Worker:
         self._monitors: list[Monitor] = monitors
         self._timeout = timeout
         self._segmenter: Segmenter | None = None
+        self._batch = 1
         self._slots: list[Frame | None] = [None] * len(monitors)
         self._turn = 0
-        self._tasks: deque[Callable[[], None]] = deque()
+        self._tasks: deque[_Call] = deque()
         self._running = True
         self._open = False
         self._epoch = 0
@@ -121,18 +155,23 @@ class Worker:
         self._thread.start()
 
     def call(self, task: Callable[[], T]) -> Future[T]:
-        """Run something on the worker's thread, before the next frame."""
+        """Run something on the worker's thread before the next frame; cancelled if the worker stops first."""
         future: Future[T] = Future()
 
         def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
             try:
                 future.set_result(task())
             except BaseException as error:
                 future.set_exception(error)
 
         with self._changed:
-            self._tasks.append(run)
-            self._changed.notify()
+            if self._running:
+                self._tasks.append(_Call(run, future))
+                self._changed.notify()
+            else:
+                future.cancel()
         return future
 
     @property
@@ -140,10 +179,18 @@ class Worker:
         """Whether frames are accepted."""
         return self._open
 
-    def open(self, segmenter: Segmenter) -> None:
-        """Accept frames from now on and segment them with this network."""
+    def use(self, segmenter: Segmenter, batch: int = 1) -> None:
+        """Segment with this network from the next frame on.
+
+        Args:
+            segmenter: The network.
+            batch: Most frames, of different cameras, that go through it at once.
+        """
+        self._segmenter, self._batch = segmenter, batch
+
+    def open(self) -> None:
+        """Accept frames from now on."""
         with self._changed:
-            self._segmenter = segmenter
             self._open = True
 
     def close(self) -> None:
@@ -197,39 +244,66 @@ class Worker:
                 self._changed.wait_for(lambda: self._tasks or any(self._slots) or not self._running)
                 if not self._running:
                     break
-                task = self._tasks.popleft() if self._tasks else None
-                frame = None if task else self._take()
-            if task is not None:
-                task()
-            elif frame is not None:
-                self._process(frame)
+                call = self._tasks.popleft() if self._tasks else None
+                frames = [] if call else self._take()
+            if call is not None:
+                call.run()
+            else:
+                self._process(frames)
+        for call in self._tasks:
+            call.future.cancel()
         self._segmenter = None
 
-    def _take(self) -> Frame | None:
-        """The frame of the camera whose turn it is, of those that have one."""
+    def _take(self) -> list[Frame]:
+        """The frame of the camera whose turn it is, of those that have one, and of the next in a batch."""
         count = len(self._slots)
+        taken: list[Frame] = []
         for camera in (*range(self._turn, count), *range(self._turn)):
             frame = self._slots[camera]
-            if frame is not None:
+            if frame is not None and len(taken) < self._batch:
                 self._slots[camera] = None
                 self._turn = (camera + 1) % count
-                return frame
-        return None
+                taken.append(frame)
+        return taken
 
-    def _process(self, frame: Frame) -> None:
+    def _process(self, frames: list[Frame]) -> None:
+        tasks: list[tuple[Frame, Task, list[float]]] = []
+        for frame in frames:
+            times = [frame.received, time.monotonic()]
+            with self._told(frame):
+                task = self._decode(frame)
+                tasks.append((frame, task, [*times, time.monotonic()]))
+        if not tasks:
+            return
+        answers = self._infer([(frame, task) for frame, task, _ in tasks])
+        done = time.monotonic()
+        for (frame, task, times), answer in zip(tasks, answers, strict=True):
+            with self._told(frame):
+                self._hand_on(frame, task, answer, [*times, done])
+
+    def _hand_on(self, frame: Frame, task: Task, answer: Answer | Exception, times: list[float]) -> None:
+        if isinstance(answer, Exception):
+            raise answer
+        if answer.mask.shape != task.view.shape[:2]:
+            raise EngineError(
+                f"the network made a mask of {answer.mask.shape} for an image of {task.view.shape[:2]}"
+            )
+        with self._delivery:
+            if frame.epoch != self._epoch:
+                self._monitors[frame.camera].dropped()
+                return
+            self._deliver(frame, task, answer)
+        times.append(time.monotonic())
+        seconds = [end - start for start, end in pairwise(times)]
+        total = {"total": times[-1] - times[0]}
+        self._monitors[frame.camera].answered(dict(zip(STAGES, seconds, strict=False)) | total)
+
+    @contextmanager
+    def _told(self, frame: Frame) -> Iterator[None]:
+        """Whatever goes wrong with a frame is told to its monitor, and costs that frame alone."""
         monitor = self._monitors[frame.camera]
-        times = [frame.received, time.monotonic()]
         try:
-            image = self._decode(frame.message)
-            times.append(time.monotonic())
-            mask = self._infer(frame.camera, image)
-            times.append(time.monotonic())
-            with self._delivery:
-                if frame.epoch != self._epoch:
-                    monitor.dropped()
-                    return
-                self._deliver(frame, image, mask)
-            times.append(time.monotonic())
+            yield
         except InputError as error:
             monitor.rejected(error)
         except _LateError:
@@ -238,25 +312,23 @@ class Worker:
             monitor.failed("engine", str(error))
         except Exception as error:  # the node outlives whatever one frame does
             monitor.failed("unexpected", f"{type(error).__name__}: {error}")
-        else:
-            seconds = [end - start for start, end in pairwise(times)]
-            monitor.answered(dict(zip(STAGES, (*seconds, times[-1] - times[0]), strict=True)))
 
-    def _infer(self, camera: int, image: np.ndarray) -> np.ndarray:
+    def _infer(self, frames: list[tuple[Frame, Task]]) -> Sequence[Answer | Exception]:
+        """An answer or an error for each frame."""
         assert self._segmenter is not None
-        self._inference = inference = _Inference(camera, time.monotonic())
+        views, confidence = [task.view for _, task in frames], any(task.confidence for _, task in frames)
+        self._inference = inference = _Inference([frame.camera for frame, _ in frames], time.monotonic())
+        answers: Sequence[Answer | Exception]
         try:
-            mask = self._segmenter.segment(image).mask
-        except Exception:
-            if not self._is_late(inference):
-                raise
+            if len(views) == 1:
+                answers = [self._segmenter.segment(views[0], confidence=confidence)]
+            else:
+                answers = self._segmenter.segment_many(views, confidence=confidence)
+        except Exception as error:
+            answers = [error] * len(views)
         finally:
             self._inference = None
-        if self._is_late(inference):
-            raise _LateError
-        if mask.shape != image.shape[:2]:
-            raise EngineError(f"the network made a mask of {mask.shape} for an image of {image.shape[:2]}")
-        return mask
+        return [_LateError()] * len(views) if self._is_late(inference) else answers
 
     def _is_late(self, inference: _Inference) -> bool:
         """Whether an inference has run out of time; the first to ask afterwards tells the monitor."""
@@ -266,5 +338,6 @@ class Worker:
             inference.late = inference.late or newly
         if newly:
             words = f"inference takes longer than inference_timeout ({allowed:g} s); its result is discarded"
-            self._monitors[inference.camera].failed("timeout", words)
+            for camera in inference.cameras:
+                self._monitors[camera].failed("timeout", words)
         return inference.late

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from array import array
+from collections import defaultdict
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -66,21 +67,30 @@ class FakeSegmenter:
         self.thread = 0
 
     def load(self, model: str, **_: Any) -> FakeSegmenter:
-        self.thread = threading.get_ident()
+        self.model = model
         return self
 
     def warm_up(self, height: int, width: int) -> None:
         assert (width, height) == self.input_size
         self.warm = True
+        self.thread = threading.get_ident()
 
-    def segment(self, image: np.ndarray) -> SimpleNamespace:
-        assert threading.get_ident() == self.thread, "the network must stay on the thread that loaded it"
+    def segment(self, image: np.ndarray, *, confidence: bool = False) -> SimpleNamespace:
+        assert threading.get_ident() == self.thread, "the network must stay on the thread that warmed it up"
         self.seen.append(int(image[0, 0, 0]))
         self.entered.release()
         self.gate.wait(2 * PATIENCE)
         if self.broken:
             raise EngineError("the logits are not finite")
-        return SimpleNamespace(mask=expected_mask(image))
+        certain = expected_confidence(image) if confidence else None
+        return SimpleNamespace(mask=expected_mask(image), confidence=certain)
+
+    def segment_many(self, images: list[np.ndarray], *, confidence: bool = False) -> list[SimpleNamespace]:
+        return [self.segment(image, confidence=confidence) for image in images]
+
+
+def expected_confidence(image: np.ndarray) -> np.ndarray:
+    return image[..., 2]
 
 
 def expected_mask(image: np.ndarray) -> np.ndarray:
@@ -125,9 +135,11 @@ class User:
         self.user = rclpy.create_node("user", context=self.context, namespace=namespace)
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.user)
+        self._clients: dict[str, Any] = {}
         self.masks: list[Image] = []
         self.overlays: list[Image] = []
         self.status = DiagnosticStatus()
+        self.statuses: dict[str, DiagnosticStatus] = defaultdict(DiagnosticStatus)
         self.user.create_subscription(Image, "semantic_mask", self.masks.append, 200)
         if overlay:
             self.user.create_subscription(Image, "semantic_overlay", self.overlays.append, 200)
@@ -145,9 +157,11 @@ class User:
         return images
 
     def _note(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            if status.name.startswith(self.namespace.lstrip("/")):
-                self.status = status
+        own = [one for one in message.status if one.name.startswith(self.namespace.lstrip("/"))]
+        if own:
+            self.statuses.clear()
+            self.statuses.update({one.name.partition(": ")[2]: one for one in own})
+            self.status = max(own, key=lambda one: one.level)
 
     def end(self) -> None:
         self.user.destroy_node()
@@ -179,8 +193,8 @@ class User:
         return self.masks[-1]
 
     def values(self) -> dict[str, str]:
-        """The figures of the latest diagnostic."""
-        return {pair.key: pair.value for pair in self.status.values}
+        """The figures of the latest diagnostics, of the worker and the camera."""
+        return {pair.key: pair.value for one in self.statuses.values() for pair in one.values}
 
     def counted(self, key: str, count: int = 1) -> None:
         """Wait until the diagnostics show a count."""
@@ -191,7 +205,9 @@ class User:
         self.until(lambda: self.status.level == level and self.status.name, f"level {level!r}")
 
     def start_call(self, kind: type, name: str, request: Any, patience: float = PATIENCE) -> Future:
-        client = self.user.create_client(kind, f"sernet_segmenter/{name}")
+        if name not in self._clients:
+            self._clients[name] = self.user.create_client(kind, f"sernet_segmenter/{name}")
+        client = self._clients[name]
         self.until(client.service_is_ready, f"service {name}", patience)
         return client.call_async(request)
 
@@ -300,8 +316,8 @@ class Live(User):
         self.until(
             lambda: (
                 self.camera.get_subscription_count() > 0
-                and self.node._input._subscriptions[0].get_publisher_count() > 0
-                and self.node._outputs._mask.get_subscription_count() > 0
+                and self.node._channels[0]._input._subscriptions[0].get_publisher_count() > 0
+                and self.node._channels[0]._publishers.wanted("semantic_mask")
                 and self.user.count_publishers("semantic_mask") > 0
             ),
             "connected",

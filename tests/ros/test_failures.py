@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from live import FakeSegmenter, Live, array_of, expected_mask, image_message, picture
 
 from sernet_core.errors import CheckpointError, InputError
-from sernet_ros import segmenter_node
+from sernet_ros import channel
 from sernet_ros.image_codec import ENCODINGS
 
 
@@ -73,10 +73,10 @@ def test_a_network_that_hangs_for_good_can_be_cleaned_up(live) -> None:
 
 def test_an_image_that_the_network_refuses_is_rejected(live) -> None:
     class Choosy(FakeSegmenter):
-        def segment(self, image: np.ndarray):
+        def segment(self, image: np.ndarray, **wanted):
             if image.shape[0] < 10:
                 raise InputError("too flat for me")
-            return super().segment(image)
+            return super().segment(image, **wanted)
 
     one: Live = live(Choosy())
     one.send(picture(height=4))
@@ -86,10 +86,10 @@ def test_an_image_that_the_network_refuses_is_rejected(live) -> None:
 
 def test_an_unexpected_error_costs_one_frame(live) -> None:
     class Flaky(FakeSegmenter):
-        def segment(self, image: np.ndarray):
+        def segment(self, image: np.ndarray, **wanted):
             if image[0, 0, 0] == 13:
                 raise RuntimeError("CUDA out of memory")
-            return super().segment(image)
+            return super().segment(image, **wanted)
 
     one: Live = live(Flaky())
     image = picture()
@@ -119,7 +119,7 @@ def test_an_activation_that_raises_is_told(live, monkeypatch: pytest.MonkeyPatch
     one: Live = live(start=False)
     assert one.change_state("configure")
     with monkeypatch.context() as patch:
-        patch.setattr(segmenter_node, "InputSubscription", fail)
+        patch.setattr(channel, "InputSubscription", fail)
         assert not one.change_state("activate")
     assert one.node.state == "unconfigured"
     one.level(DiagnosticStatus.ERROR)
@@ -187,7 +187,7 @@ def test_no_message_ends_the_node(fuzzed, encoding, width, height, step, bigendi
     exact = step * height if step * height < 100_000 else 10
     data = array("B", bytes(exact if size is None else size))
     text = encoding.replace("\0", "").encode("utf-8", "ignore").decode()
-    counts = one.node._monitor._counts
+    counts = one.node._channels[0].monitor._counts
     before = counts.received
     fields = {"width": width, "height": height, "step": step, "is_bigendian": bigendian, "data": data}
     message = image_message(picture(2, 2), text, **fields)

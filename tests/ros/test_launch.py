@@ -17,11 +17,31 @@ from installed import ask, save_small_model
 from live import fresh_domain
 
 from sernet_ros.processes import Child
+from sernet_ros.settings import FIELDS
 
 pytest.importorskip("colcon_core", reason="colcon is not installed (requirements/dev.txt)")
 
 STANDIN = [sys.executable, str(Path(__file__).parent / "launch_standin")]
-ARGUMENTS = {"image", "mask", "overlay", "model", "device", "params_file", "namespace", "name", "autostart"}
+TOPICS = {
+    "image",
+    "camera_info",
+    "mask",
+    "overlay",
+    "color_mask",
+    "confidence",
+    "label_info",
+    "mask_camera_info",
+}
+PARAMETERS = {
+    *("model", "device", "engine", "precision", "threads", "input_size", "cameras", "image_transport"),
+    *("mask_scale", "mask_encoding", "label_remap", "confidence_threshold", "publish_confidence"),
+    *("publish_color_mask", "ignore_mask", "use_sim_time", "autostart"),
+}
+ARGUMENTS = {*TOPICS, *PARAMETERS, "params_file", "namespace", "name"}
+UNCHANGED = {
+    name: name
+    for name in ("semantic_mask", "semantic_overlay", "color_mask", "confidence", "label_info", "camera_info")
+}
 
 
 def has_real_launch() -> bool:
@@ -75,8 +95,8 @@ def test_defaults_leave_everything_to_the_parameters_file(workspace: Workspace, 
         "__node": "sernet_segmenter",
         "__ns": "/",
         "image": "camera/image_raw",
-        "semantic_mask": "semantic_mask",
-        "semantic_overlay": "semantic_overlay",
+        "image/camera_info": "camera/camera_info",
+        **UNCHANGED,
     }
 
 
@@ -98,14 +118,47 @@ def test_arguments_win_over_the_parameters_file(dry_run, tmp_path: Path) -> None
         "__node": "eyes",
         "__ns": "/front",
         "image": "/cam/image",
+        "image/camera_info": "/cam/camera_info",
+        **UNCHANGED,
         "semantic_mask": "/mask",
         "semantic_overlay": "colours",
     }
 
 
+def test_values_arrive_in_their_types(dry_run) -> None:
+    given = {
+        "threads": 2,
+        "mask_scale": 0.5,
+        "publish_confidence": True,
+        "use_sim_time": False,
+        "label_remap": "autoware",
+        "input_size": "640x480",
+    }
+    _, dictionaries = dry_run(*(f"{name}:={str(value).lower()}" for name, value in given.items()))
+    assert dictionaries == [{"/sernet_segmenter": {"ros__parameters": given}}]
+
+
+def test_several_cameras_have_their_topics_under_their_prefixes(dry_run) -> None:
+    command, dictionaries = dry_run("cameras:=[front, rear]", "mask:=labels", "overlay:=/colours")
+    assert dictionaries[0]["/sernet_segmenter"]["ros__parameters"] == {"cameras": ["front", "rear"]}
+    targets = remappings(command)
+    assert targets["front/image"] == "front/image_raw" and targets["rear/image"] == "rear/image_raw"
+    assert targets["front/image/camera_info"] == "front/camera_info"
+    assert targets["rear/semantic_mask"] == "rear/labels" and targets["rear/semantic_overlay"] == "/colours"
+    assert "image" not in targets
+
+
+def test_every_parameter_argument_is_a_parameter_of_the_node() -> None:
+    assert PARAMETERS - {"use_sim_time"} <= set(FIELDS)
+
+
 @pytest.mark.parametrize(
     ("argument", "words"),
-    [("params_file:=/no/such.yaml", "is not a file"), ("autostart:=yes", "autostart")],
+    [
+        ("params_file:=/no/such.yaml", "is not a file"),
+        ("autostart:=yes", "autostart"),
+        ("threads:=many", "many"),
+    ],
 )
 def test_a_bad_argument_stops_the_launch(
     workspace: Workspace, launch_file: str, argument: str, words: str

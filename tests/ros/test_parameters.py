@@ -12,8 +12,8 @@ from live import FakeSegmenter, fresh_domain, fresh_namespace
 from rclpy.parameter import Parameter
 
 from sernet_core.errors import ConfigError
-from sernet_ros.parameters import Settings, fault_of, unknown_overrides
 from sernet_ros.segmenter_node import SegmenterNode
+from sernet_ros.settings import FIELDS, Settings, fault_of, typed, unknown_overrides
 
 CONFIG = Path(__file__).parents[2] / "config" / "segment.yaml"
 
@@ -39,6 +39,22 @@ BAD = [
     ("inference_timeout", 0.0, "0.01"),
     ("diagnostics_period", 0.0, "0.1"),
     ("enable", "on", "must be true or false"),
+    ("image_transport", "theora", "compressed"),
+    ("mask_encoding", "png", "autoware_rle"),
+    ("mask_scale", 0.0, "0.01"),
+    ("mask_scale", 2.0, "1"),
+    ("confidence_threshold", 1.01, "1"),
+    ("max_batch", 0, "1"),
+    ("roi", [1, 2, 3], "must have 4 entries"),
+    ("roi", [0, 0, -1, 5], "must lie between 0"),
+    ("roi", 7, "must be a list"),
+    ("roi", [0.5, 0.0, 1.0, 1.0], "must be a whole number"),
+    ("color_palette", [0x1000000], "16777215"),
+    ("color_palette", ["red"], "must be a whole number"),
+    ("cameras", ["front", "front"], "stands twice"),
+    ("cameras", ["front", "/rear"], "no name that can begin a topic"),
+    ("cameras", ["front camera"], "no name that can begin a topic"),
+    ("cameras", "front", "must be a list"),
 ]
 
 
@@ -94,17 +110,21 @@ def test_a_bad_value_later_is_refused_and_nothing_changes(make_node, name, value
         ("overlay_alpha", 0.0),
         ("inference_timeout", 600),
         ("threads", 8),
+        ("roi", [1, 2, 3, 4]),
+        ("cameras", ["front", "rear/left"]),
+        ("color_palette", list(range(11))),
+        ("label_remap", ""),
     ],
 )
 def test_good_values(make_node, name, value) -> None:
     settings = make_node(**{name: value}).settings
-    assert getattr(settings, name) == value
+    assert getattr(settings, name) == typed(name, value)
     assert type(getattr(settings, name)) is type(getattr(Settings(), name))
 
 
 def test_the_file_holds_every_parameter_at_its_default(make_node) -> None:
     values = yaml.safe_load(CONFIG.read_text())["/**"]["ros__parameters"]
-    assert values == dataclasses.asdict(Settings())
+    assert {name: typed(name, value) for name, value in values.items()} == dataclasses.asdict(Settings())
     assert make_node(**values).settings == make_node().settings == Settings()
 
 
@@ -117,21 +137,22 @@ def test_every_parameter_explains_itself(make_node) -> None:
             assert descriptor.floating_point_range
         if type(entry.default) is int:
             assert descriptor.integer_range
+        assert descriptor.read_only == (FIELDS[entry.name].metadata["takes"] == "start")
 
 
 def test_what_is_read_at_configure_is_refused_afterwards(make_node) -> None:
     node = make_node()
-    assert node.set_parameters([Parameter("model", value="another")])[0].successful
+    assert node.set_parameters([Parameter("input_qos", value="reliable")])[0].successful
     assert node.start()
-    result = node.set_parameters([Parameter("model", value="third")])[0]
+    result = node.set_parameters([Parameter("input_qos", value="auto")])[0]
     assert not result.successful and "clean up" in result.reason
-    assert node.settings.model == "another"
-    assert node.set_parameters([Parameter("model", value="another")])[0].successful, "no change at all"
+    assert node.settings.input_qos == "reliable"
+    assert node.set_parameters([Parameter("input_qos", value="reliable")])[0].successful, "no change at all"
     assert node.set_parameters([Parameter("overlay_alpha", value=0.25)])[0].successful
     assert node.settings.overlay_alpha == 0.25
     node.trigger_deactivate()
     node.trigger_cleanup()
-    assert node.set_parameters([Parameter("model", value="third")])[0].successful
+    assert node.set_parameters([Parameter("input_qos", value="auto")])[0].successful
 
 
 def test_a_parameter_cannot_be_deleted(make_node) -> None:

@@ -32,9 +32,9 @@ def test_auto_takes_the_cameras_reliability_and_loses_nothing_on_the_way(live, c
     for seed in range(10):
         image = picture(seed=seed)
         np.testing.assert_array_equal(array_of(one.ask(image)), expected_mask(image))
-    one.until(lambda: one.node._input.reliable == (camera == RELIABLE), "the reliability")
+    one.until(lambda: one.node._channels[0]._input.reliable == (camera == RELIABLE), "the reliability")
     one.ask(picture())
-    one.until(lambda: len(one.node._input._subscriptions) == 1, "one subscription is left")
+    one.until(lambda: len(one.node._channels[0]._input._subscriptions) == 1, "one subscription is left")
     assert len(one.masks) == 11, "no frame came through twice"
     expected = "reliable" if camera == RELIABLE else "best_effort"
     one.until(lambda: one.values().get("input_reliability") == expected)
@@ -43,11 +43,11 @@ def test_auto_takes_the_cameras_reliability_and_loses_nothing_on_the_way(live, c
 def test_auto_follows_a_camera_that_comes_back_otherwise(live) -> None:
     one: Live = live()
     one.ask(picture())
-    one.until(lambda: one.node._input.reliable)
+    one.until(lambda: one.node._channels[0]._input.reliable)
     one.user.destroy_publisher(one.camera)
     one.camera = one.new_camera(BEST_EFFORT)
-    one.until(lambda: not one.node._input.reliable, "best effort")
-    one.until(lambda: one.node._input._subscriptions[-1].get_publisher_count() > 0)
+    one.until(lambda: not one.node._channels[0]._input.reliable, "best effort")
+    one.until(lambda: one.node._channels[0]._input._subscriptions[-1].get_publisher_count() > 0)
     one.until(lambda: one.camera.get_subscription_count() > 0)
     one.ask(picture())
 
@@ -59,7 +59,7 @@ def test_remapped_topics_are_followed_too(live) -> None:
     one.until(lambda: "front/raw (0 publishers)" in one.status.message, "the topic is named")
     one.camera = one.user.create_publisher(Image, "front/raw", QoSProfile(depth=10))
     one.until(lambda: "front/raw (1 publishers)" in one.status.message, "the camera is counted")
-    one.until(lambda: one.node._input.reliable, "the camera's reliability")
+    one.until(lambda: one.node._channels[0]._input.reliable, "the camera's reliability")
     one.connect()
     one.ask(picture())
     assert one.values()["input_topic"].endswith("/front/raw")
@@ -68,7 +68,7 @@ def test_remapped_topics_are_followed_too(live) -> None:
 def test_sensor_data_stays_best_effort(live) -> None:
     one: Live = live(input_qos="sensor_data", output_qos="reliable")
     one.ask(picture())
-    assert not one.node._input.reliable
+    assert not one.node._channels[0]._input.reliable
 
 
 def test_a_camera_that_cannot_be_heard_is_told_with_the_remedy(live, capfd) -> None:

@@ -12,6 +12,7 @@ from live import FakeSegmenter, Live, array_of, expected_mask, image_message, pi
 from std_msgs.msg import String
 
 from sernet_core.labels import CAMVID, overlay
+from sernet_core.relabel import Labeling
 from sernet_ros import publishers
 from sernet_ros.image_codec import ENCODINGS, to_rgb
 
@@ -103,9 +104,9 @@ def test_label_info_where_vision_msgs_is_installed(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(publishers.importlib, "import_module", lambda name: stand_in)
     kind, topic, make = publishers.label_info_format()
     assert kind is LabelInfo and topic == "label_info"
-    info = make(CAMVID)
+    info = make(dict(enumerate(CAMVID.names)), 0.25)
     assert [(entry.class_id, entry.class_name) for entry in info.class_map] == list(enumerate(CAMVID.names))
-    assert info.threshold == 0.0
+    assert info.threshold == 0.25
 
 
 def test_label_info_without_vision_msgs() -> None:
@@ -118,7 +119,7 @@ def test_label_info_without_vision_msgs() -> None:
 def test_the_overlay_is_the_blend_and_has_the_header(live) -> None:
     one: Live = live(overlay=True, overlay_alpha=0.3)
     image = picture()
-    one.until(lambda: one.node._outputs._overlay.get_subscription_count() > 0)
+    one.until(lambda: one.node._channels[0]._publishers.wanted("semantic_overlay"))
     one.until(lambda: one.user.count_publishers("semantic_overlay") > 0)
     for alpha in (0.3, 0.8):
         assert one.set(overlay_alpha=alpha)[0]
@@ -138,7 +139,7 @@ def test_no_overlay_is_made_while_nobody_looks(live, monkeypatch: pytest.MonkeyP
     def must_not_be_called(*_):
         raise AssertionError("an overlay nobody looks at")
 
-    monkeypatch.setattr(publishers, "overlay", must_not_be_called)
+    monkeypatch.setattr(Labeling, "overlay", must_not_be_called)
     one: Live = live()
     one.ask(picture())
     one.ask(picture())
@@ -182,7 +183,7 @@ def test_diagnostics_have_rates_and_latencies(live) -> None:
         p50, p95, p99 = (float(values[f"{stage}_ms.{name}"]) for name in ("p50", "p95", "p99"))
         assert 0 <= p50 <= p95 <= p99
     assert values["engine"] == "fake" and values["device"] == "cpu" and values["state"] == "active"
-    assert one.status.hardware_id == "cpu"
+    assert one.statuses["worker"].hardware_id == "cpu" and float(values["memory_mb"]) > 1
 
 
 def test_a_silent_camera_is_told(live) -> None:
@@ -228,7 +229,7 @@ def test_lifecycle(live) -> None:
     one.connect()
     one.ask(picture())
     assert one.change_state("deactivate") and one.change_state("cleanup")
-    assert one.node.state == "unconfigured" and one.node._segmenter is None
+    assert one.node.state == "unconfigured" and one.node._network is None
     one.until(lambda: one.user.count_publishers("semantic_mask") == 0)
     assert one.change_state("configure") and one.change_state("activate")
     one.connect()

@@ -41,5 +41,5 @@ def test_no_age_for_an_image_without_a_stamp_or_from_the_future(live) -> None:
     show(1)  # A bag has started again: the stamps are ahead of the clock.
     one.ask(picture())
     one.counted("answered", 2)
-    assert len(one.node._monitor._milliseconds["age"]) == 1
+    assert len(one.node._channels[0].monitor._milliseconds["age"]) == 1
     assert int(one.values()["failed"]) == 0

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sernet_core.errors import EngineError, InputError
-from sernet_ros.worker import STAGES, Worker
+from sernet_ros.worker import STAGES, Frame, Task, Worker
 
 PATIENCE = 30.0
 
@@ -57,23 +57,33 @@ class Bench:
         self.fault: Exception | None = None
         self.mask_size = (2, 3)
         self.allowed = PATIENCE
+        self.batches: list[int] = []
         self.worker = Worker(self.decode, self.deliver, self.ledgers, lambda: self.allowed)
-        self.worker.open(self)
+        self.worker.use(self)
+        self.worker.open()
 
-    def decode(self, message: int) -> np.ndarray:
-        if message < 0:
-            raise InputError(f"{message} is no image")
-        return np.full((2, 3, 3), message, np.uint8)
+    def decode(self, frame: Frame) -> Task:
+        if frame.message < 0:
+            raise InputError(f"{frame.message} is no image")
+        image = np.full((2, 3, 3), frame.message, np.uint8)
+        return Task(image, image, confidence=frame.message == 7)
 
-    def segment(self, image: np.ndarray) -> SimpleNamespace:
+    def segment(self, image: np.ndarray, *, confidence: bool = False) -> SimpleNamespace:
         self.entered.release()
         self.gate.wait(PATIENCE)
         if self.fault is not None:
             raise self.fault
-        return SimpleNamespace(mask=np.full(self.mask_size, image[0, 0, 0], np.uint8))
+        mask = np.full(self.mask_size, image[0, 0, 0], np.uint8)
+        return SimpleNamespace(mask=mask, confidence=mask if confidence else None)
 
-    def deliver(self, frame, image: np.ndarray, mask: np.ndarray) -> None:
-        assert frame.message == mask[0, 0] == image[0, 0, 0]
+    def segment_many(self, images: list[np.ndarray], *, confidence: bool = False) -> list:
+        self.batches.append(len(images))
+        answers = [self.segment(image, confidence=confidence) for image in images]
+        return [EngineError("13") if answer.mask[0, 0] == 13 else answer for answer in answers]
+
+    def deliver(self, frame: Frame, task: Task, answer: SimpleNamespace) -> None:
+        assert frame.message == answer.mask[0, 0] == task.image[0, 0, 0]
+        assert (answer.confidence is not None) >= task.confidence
         self.delivered.append((frame.camera, frame.message))
 
     def hold(self, message: int, camera: int = 0) -> None:
@@ -126,6 +136,69 @@ def test_cameras_take_turns(bench) -> None:
     one.gate.set()
     one.settled()
     assert one.delivered == [(0, 1), (1, 11), (2, 11), (0, 11)]
+
+
+def test_frames_of_several_cameras_go_together_in_batches(bench) -> None:
+    one = bench(cameras=5)
+    one.worker.use(one, batch=3)
+    one.hold(1)
+    for camera in range(5):
+        one.worker.put(camera, 20 + camera)
+    one.gate.set()
+    one.settled()
+    assert one.delivered == [(0, 1), (1, 21), (2, 22), (3, 23), (4, 24), (0, 20)]
+    assert one.batches == [3, 2]
+
+
+def test_one_bad_frame_of_a_batch_costs_that_one(bench) -> None:
+    one = bench(cameras=4)
+    one.worker.use(one, batch=4)
+    one.hold(1)
+    for camera, message in enumerate((7, -1, 13, 9)):
+        one.worker.put(camera, message)
+    one.gate.set()
+    one.settled()
+    assert one.delivered == [(0, 1), (3, 9), (0, 7)]
+    assert one.ledgers[1].rejections == ["-1 is no image"] and one.ledgers[2].failures == ["engine"]
+
+
+def test_a_batch_that_hangs_is_late_for_each_of_its_cameras(bench) -> None:
+    one = bench(cameras=3)
+    one.worker.use(one, batch=3)
+    one.hold(1, camera=2)
+    for camera in range(3):
+        one.worker.put(camera, 30)
+    one.gate.set()
+    one.allowed = 0.0
+    one.settled()
+    assert [ledger.failures for ledger in one.ledgers] == [["timeout"], ["timeout"], ["timeout"] * 2]
+    assert not one.delivered
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_under_overload_every_camera_is_served_alike(bench, batch: int) -> None:
+    """Three cameras, the last one three times as fast as the first, all faster than the network."""
+    one = bench(cameras=3)
+    one.worker.use(one, batch=batch)
+    deadline = time.monotonic() + PATIENCE
+    while len(one.delivered) < 300:
+        assert time.monotonic() < deadline
+        for camera in (0, 1, 2, 1, 2, 2):
+            one.worker.put(camera, 1)
+        time.sleep(0)
+    one.settled()
+    served = [sum(camera == number for number, _ in one.delivered) for camera in range(3)]
+    assert min(served) >= 0.8 * max(served), served
+
+
+def test_a_call_to_a_stopped_worker_is_cancelled(bench) -> None:
+    one = bench()
+    one.hold(1)
+    waiting = one.worker.call(lambda: 1)
+    assert not one.worker.stop(0.0)
+    one.gate.set()
+    assert one.worker.stop(PATIENCE)
+    assert waiting.cancelled() and one.worker.call(lambda: 1).cancelled()
 
 
 def test_times_are_told_by_stage(bench) -> None:
@@ -200,7 +273,7 @@ def test_after_close_nothing_comes(bench) -> None:
     one.worker.put(0, 2)
     one.worker.close()
     one.worker.put(0, 3)
-    one.worker.open(one)
+    one.worker.open()
     one.gate.set()
     one.settled()
     assert not one.delivered

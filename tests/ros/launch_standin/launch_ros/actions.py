@@ -8,6 +8,8 @@ import yaml
 from ament_index_python.packages import get_package_prefix
 from launch import LaunchContext, LaunchDescriptionEntity
 
+from .parameter_descriptions import ParameterValue
+
 
 class Node(LaunchDescriptionEntity):
     """A node as a process: turned into the argument vector that the real action makes of it.
@@ -43,7 +45,11 @@ class Node(LaunchDescriptionEntity):
             if isinstance(parameters, dict):
                 path = context.folder / f"launch_params_{len(context.commands)}_{number}.yaml"
                 full_name = f"{namespace.rstrip('/')}/{self.name}"
-                path.write_text(yaml.safe_dump({full_name: {"ros__parameters": parameters}}))
+                values = {
+                    key: value.evaluate() if isinstance(value, ParameterValue) else value
+                    for key, value in parameters.items()
+                }
+                path.write_text(yaml.safe_dump({full_name: {"ros__parameters": values}}))
                 parameters = str(path)
             command += ["--params-file", parameters]
         for source, target in self.remappings:

@@ -1,0 +1,89 @@
+"""A network that gets ready in the background while another one, or none, serves."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sernet_ros.settings import NETWORK, Settings
+
+_TRIALS = 3  # of each kind
+_GAIN = 0.95  # a batch must take less than this share of the time that its images take one by one
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that is ready.
+
+    Attributes:
+        segmenter: A `sernet_core.runtime.Segmenter`.
+        settings: What it was loaded with.
+        batch: How many images it should take at once.
+    """
+
+    segmenter: Any
+    settings: Settings
+    batch: int = 1
+
+
+def same_network(one: Settings, other: Settings) -> bool:
+    """Whether two settings mean the same network."""
+    return all(getattr(one, name) == getattr(other, name) for name in NETWORK)
+
+
+def load(loader: Callable[..., Any], settings: Settings) -> Any:
+    """Load the network that the settings name."""
+    keywords = {name: getattr(settings, name) for name in NETWORK if name != "model"}
+    return loader(settings.model, **keywords)
+
+
+def warm_up(segmenter: Any, settings: Settings) -> Network:
+    """Run a network before the first frame, and find the batch that pays; on the thread that will run it."""
+    width, height = segmenter.input_size
+    segmenter.warm_up(height, width)
+    batch = min(settings.max_batch, len(settings.cameras))
+    if batch > 1 and not _gains(segmenter, batch, height, width):
+        batch = 1
+    return Network(segmenter, settings, batch)
+
+
+def _gains(segmenter: Any, batch: int, height: int, width: int) -> bool:
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    segmenter.segment_many([noise] * batch)
+    together, alone = [], []
+    for _ in range(_TRIALS):
+        began = time.monotonic()
+        segmenter.segment_many([noise] * batch)
+        between = time.monotonic()
+        segmenter.segment(noise)
+        together.append((between - began) / batch)
+        alone.append(time.monotonic() - between)
+    return statistics.median(together) < _GAIN * statistics.median(alone)
+
+
+class Background:
+    """Something that a thread of its own works on; the thread does not keep the process.
+
+    Attributes:
+        since: When it began, in seconds of the monotonic clock.
+        future: Its result or error.
+    """
+
+    def __init__(self, work: Callable[[], Network]) -> None:
+        self.since = time.monotonic()
+        self.future: Future[Network] = Future()
+        self._work = work
+        threading.Thread(target=self._run, name="loading", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self.future.set_result(self._work())
+        except BaseException as error:
+            self.future.set_exception(error)
