@@ -116,7 +116,7 @@ def segment_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     for argument in ("image", "camera_info", *(name for name, *_ in TOPICS)):
         if len(cameras) > 1 and value(argument).startswith("/"):
             raise RuntimeError(
-                f"{argument}:={value(argument)} would be one topic for {len(cameras)} cameras: leave the / out"
+                f"{argument}:={value(argument)} would be one topic of {len(cameras)} cameras: leave the / out"
             )
     return [
         Node(
