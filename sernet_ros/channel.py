@@ -134,8 +134,14 @@ class Channel:
         rules: Rules = task.rules
         header = frame.message.header
         masks = rules.finish.mask(answer.mask, answer.confidence, task.image)
-        self._publishers.publish(header, task.image, masks, rules.finish, rules.settings, self._info)
+        self._publishers.publish_mask(header, rules.finish.scaled(masks[0]), rules.settings.mask_encoding)
         self._note_age(header)
+        try:
+            self._publishers.publish_others(
+                header, task.image, masks, rules.finish, rules.settings.overlay_alpha, self._info
+            )
+        except Exception as error:  # the frame has its mask all the same
+            self.monitor.incomplete(f"{type(error).__name__}: {error}")
 
     def _note_age(self, header: Any) -> None:
         now = self._node.get_clock().now().nanoseconds

@@ -56,6 +56,7 @@ class Counts:
         dropped: Frames replaced by a newer one before they were looked at, or stopped by the user.
         rejected: Frames that were no usable image, by reason.
         failed: Frames without a mask that can be trusted, by reason: timeout, engine, unexpected.
+        incomplete: Answered frames of which something beside the mask failed.
     """
 
     received: int = 0
@@ -63,6 +64,7 @@ class Counts:
     dropped: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
+    incomplete: int = 0
 
 
 class CameraMonitor:
@@ -85,7 +87,7 @@ class CameraMonitor:
         self._waiting_since = time.monotonic()
         self._seen = False
         # Told at the next report even if a good frame has followed since.
-        self._failure = self._rejection = ""
+        self._failure = self._rejection = self._missing = ""
         self._last_failed = False
 
     def activated(self) -> None:
@@ -123,6 +125,13 @@ class CameraMonitor:
             self._failure, self._last_failed = message, True
         self._error(f"no mask for a frame: {message}")
 
+    def incomplete(self, message: str) -> None:
+        """Note that a mask was published, but not all that goes with it."""
+        with self._lock:
+            self._counts.incomplete += 1
+            self._missing = message
+        self._error(f"the mask is published, but overlay, confidence or the like failed: {message}")
+
     def answered(self, seconds: Mapping[str, float]) -> None:
         with self._lock:
             self._counts.answered += 1
@@ -139,8 +148,8 @@ class CameraMonitor:
     def health(self) -> tuple[bytes, str]:
         """Level and words for what happened since the last call; OK and nothing when all is well."""
         with self._lock:
-            failure, rejection = self._failure, self._rejection
-            self._rejection = ""
+            failure, rejection, missing = self._failure, self._rejection, self._missing
+            self._rejection = self._missing = ""
             if not self._last_failed:
                 self._failure = ""
             silent, seen = time.monotonic() - self._waiting_since, self._seen
@@ -149,6 +158,8 @@ class CameraMonitor:
             inference = float(np.median(np.fromiter(took, float))) if took else 0.0
         if failure:
             return DiagnosticStatus.ERROR, f"no mask for a frame: {failure}"
+        if missing:
+            return DiagnosticStatus.WARN, f"the mask is published, but not all that goes with it: {missing}"
         if rejection:
             return DiagnosticStatus.WARN, f"image rejected: {rejection}"
         if silent > STALE_AFTER:
@@ -173,6 +184,7 @@ class CameraMonitor:
                 **{f"rejected.{reason}": str(count) for reason, count in sorted(counts.rejected.items())},
                 "failed": str(counts.failed.total()),
                 **{f"failed.{reason}": str(count) for reason, count in sorted(counts.failed.items())},
+                "incomplete": str(counts.incomplete),
                 "stale": str(time.monotonic() - self._waiting_since > STALE_AFTER).lower(),
             }
             for stage, samples in self._milliseconds.items():

@@ -82,31 +82,41 @@ class Publishers:
             if LABELS in self._by_name:
                 self._by_name[LABELS].publish(self._label_message(labeling.names, threshold))
 
-    def publish(
+    def publish_mask(self, header: Any, mask: np.ndarray, encoding: str) -> None:
+        """Publish a mask.
+
+        Args:
+            header: Header of its image.
+            mask: uint8 (h, w) published ids, at the published size.
+            encoding: raw or autoware_rle.
+        """
+        message = mask_message(mask, header, encoding)
+        with self._lock:
+            if MASK in self._by_name:  # not closed meanwhile
+                self._by_name[MASK].publish(message)
+
+    def publish_others(
         self,
         header: Any,
         image: np.ndarray,
         masks: tuple[np.ndarray, np.ndarray | None],
         finish: Finish,
-        settings: Settings,
+        alpha: float,
         info: CameraInfo | None,
     ) -> None:
-        """Publish what was made of an image, all of it under the image's header; the mask goes first.
+        """Publish what else was made of an image, as far as somebody listens.
 
         Args:
             header: Header of the image.
             image: uint8 (H, W, 3) RGB.
             masks: Published ids and confidence, uint8 (H, W) each; None for a confidence nobody asked for.
             finish: Names, colours and scale.
-            settings: Encoding of the mask, weight of the overlay.
+            alpha: Weight of the colours in the overlay.
             info: The camera's calibration, where it is known.
         """
         mask, confidence = masks
         small = finish.scaled(mask)
         with self._lock:
-            if MASK not in self._by_name:
-                return  # closed meanwhile
-            self._by_name[MASK].publish(mask_message(small, header, settings.mask_encoding))
             if confidence is not None and self.wanted(CONFIDENCE):
                 self._by_name[CONFIDENCE].publish(fill(Image(), finish.scaled(confidence), header))
             if info is not None and INFO in self._by_name:
@@ -119,7 +129,7 @@ class Publishers:
             if self.wanted(COLOR_MASK):
                 self._by_name[COLOR_MASK].publish(fill(Image(), finish.labeling.colorize(mask), header))
             if self.wanted(OVERLAY):
-                blended = finish.labeling.overlay(image, mask, settings.overlay_alpha)
+                blended = finish.labeling.overlay(image, mask, alpha)
                 self._by_name[OVERLAY].publish(fill(Image(), blended, header))
 
     def close(self) -> None:

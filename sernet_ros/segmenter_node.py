@@ -342,6 +342,11 @@ class SegmenterNode(LifecycleNode):
         """Level and words for the node as a whole; its cameras have their own."""
         if self._fault:
             return DiagnosticStatus.ERROR, self._fault
+        if self._worker is not None and (seconds := self._worker.hanging) is not None:
+            return (
+                DiagnosticStatus.ERROR,
+                f"the network hangs: nothing has come of a frame for {seconds:.0f} s",
+            )
         if self._refused:
             return DiagnosticStatus.WARN, self._refused
         words = self.state

@@ -215,6 +215,12 @@ class Worker:
         if replaced:
             self._monitors[camera].dropped()
 
+    @property
+    def hanging(self) -> float | None:
+        """Seconds since an inference began that has run out of time and still has not come back; or None."""
+        inference = self._inference
+        return time.monotonic() - inference.since if inference is not None and inference.late else None
+
     def watch(self) -> None:
         """Notice an inference that hangs; to be called now and then from another thread."""
         inference = self._inference

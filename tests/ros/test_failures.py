@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from live import FakeSegmenter, Live, array_of, expected_mask, image_message, picture
 
 from sernet_core.errors import CheckpointError, InputError
+from sernet_core.relabel import Labeling
 from sernet_ros import channel
 from sernet_ros.image_codec import ENCODINGS
 
@@ -51,6 +52,44 @@ def test_an_inference_that_hangs_publishes_nothing_then_or_later(live) -> None:
     assert len(one.masks) == 2, "the late mask was discarded"
     one.level(DiagnosticStatus.OK)
     assert one.values()["failed.timeout"] == "1"
+
+
+def test_a_network_that_hangs_stays_an_error_whatever_the_user_toggles(live) -> None:
+    one: Live = live(inference_timeout=0.05)
+    one.segmenter.gate.clear()
+    one.send(picture())
+    one.level(DiagnosticStatus.ERROR)
+    assert one.enable(False).success and one.enable(True).success
+    assert one.change_state("deactivate") and one.change_state("activate")
+    one.until(lambda: one.values().get("state") == "active")
+    for _ in range(5):
+        one.statuses.clear()
+        one.until(lambda: one.statuses, "the next report")
+        assert one.status.level == DiagnosticStatus.ERROR and "hangs" in one.status.message
+    one.segmenter.gate.set()
+    one.connect()
+    one.set(inference_timeout=30.0)
+    one.ask(picture(seed=1))
+    one.level(DiagnosticStatus.OK)
+
+
+def test_an_overlay_that_fails_costs_no_mask(live, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_):
+        raise MemoryError("no room for the overlay")
+
+    one: Live = live(overlay=True)
+    one.until(lambda: one.node._channels[0]._publishers.wanted("semantic_overlay"))
+    monkeypatch.setattr(Labeling, "overlay", fail)
+    image = picture()
+    np.testing.assert_array_equal(array_of(one.ask(image)), expected_mask(image))
+    one.level(DiagnosticStatus.WARN)
+    assert "no room for the overlay" in one.status.message
+    one.counted("incomplete")
+    assert (one.values()["answered"], one.values()["failed"]) == ("1", "0")
+    monkeypatch.undo()
+    one.ask(image)
+    one.until(lambda: one.overlays, "the next overlay")
+    one.level(DiagnosticStatus.OK)
 
 
 def test_a_network_that_hangs_for_good_can_be_cleaned_up(live) -> None:
