@@ -343,10 +343,9 @@ class SegmenterNode(LifecycleNode):
         if self._fault:
             return DiagnosticStatus.ERROR, self._fault
         if self._worker is not None and (seconds := self._worker.hanging) is not None:
-            return (
-                DiagnosticStatus.ERROR,
-                f"the network hangs: nothing has come of a frame for {seconds:.0f} s",
-            )
+            allowed = self.settings.inference_timeout
+            words = f"the network hangs for {seconds:.1f} s at one frame (inference_timeout: {allowed:g} s)"
+            return DiagnosticStatus.ERROR, words
         if self._refused:
             return DiagnosticStatus.WARN, self._refused
         words = self.state
