@@ -25,7 +25,7 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 export PIP_ARGS MIN_FREE_GB
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types colcon format clean distclean
+.PHONY: help setup demo test soak lint types colcon format clean distclean
 
 help: ## List the targets and their variables
 	@echo "SERNet-Former for ROS 2. The first target that needs it makes .venv (README: what is downloaded)."
@@ -51,6 +51,9 @@ demo: setup ## Drive the live node with synthetic street scenes, or SOURCE; resu
 
 test: setup ## Run all tests
 	$(RUN) -m pytest $(TEST_ARGS)
+
+soak: setup ## Drive the node with 10,000 frames and watch its memory (about ten minutes)
+	SERNET_SOAK=whole $(RUN) -m pytest -s tests/ros/test_soak.py
 
 lint: setup ## Check style and formatting
 	$(RUN) -m ruff check .

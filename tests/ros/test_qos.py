@@ -77,6 +77,13 @@ def test_a_camera_that_cannot_be_heard_is_told_with_the_remedy(live, capfd) -> N
     logged(one, capfd, "set input_qos to auto", lambda: one.new_camera(BEST_EFFORT))
 
 
+def test_diagnostics_name_a_camera_that_cannot_be_heard(live) -> None:
+    one: Live = live(start=False, input_qos="reliable", camera=BEST_EFFORT)
+    assert one.change_state("configure") and one.change_state("activate")
+    one.until(lambda: "set input_qos to auto" in one.statuses["camera"].message, "the remedy")
+    assert "(1 publishers)" in one.statuses["camera"].message
+
+
 def test_a_subscriber_that_cannot_be_served_is_told_with_the_remedy(live, capfd) -> None:
     one: Live = live(start=False, output_qos="sensor_data")
     assert one.change_state("configure")

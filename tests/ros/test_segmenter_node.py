@@ -195,6 +195,24 @@ def test_a_silent_camera_is_told(live) -> None:
     one.until(lambda: "no image for" in one.status.message, "stale input")
 
 
+def test_overload_is_told_with_its_figures(live) -> None:
+    one: Live = live(inference_timeout=60.0)
+    one.until(lambda: one.node._channels[0]._input.reliable)
+    one.ask(picture())
+    one.segmenter.gate.clear()
+    counts = one.node._channels[0].monitor._counts
+    for _ in range(10):
+        received = counts.received
+        one.send(picture())
+        one.until(lambda received=received: counts.received > received, "it arrives")
+    one.counted("dropped", 8)
+    one.segmenter.gate.set()
+    one.until(lambda: "overload: " in one.status.message, "the overload is told")
+    assert "images a second are dropped; the network takes" in one.status.message
+    assert one.status.level == DiagnosticStatus.WARN and float(one.values()["dropped_hz"]) > 0
+    one.until(lambda: "overload: " not in one.status.message, "and forgotten when it is over")
+
+
 def test_diagnostics_period_changes_live(live) -> None:
     one: Live = live(diagnostics_period=60.0)
     assert not one.status.name
