@@ -13,6 +13,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from sernet_core.engines.registry import CHOICES, PRECISIONS
 from sernet_core.errors import ConfigError, unknown_name
 
 
@@ -54,9 +55,13 @@ class Settings:
         choices=("auto", "cpu", "cuda"),
         pattern=r"cuda:\d+",
     )
-    engine: str = _parameter("auto", "What runs the network", choices=("auto", "eager"))
+    engine: str = _parameter(
+        "auto", "What runs the network: auto (the fastest here) or an engine's name", choices=CHOICES
+    )
     precision: str = _parameter(
-        "auto", "Arithmetic of the network; fp16 on CUDA alone", choices=("auto", "fp32", "bf16", "fp16")
+        "auto",
+        "Arithmetic of the network; fp16 on CUDA alone, int8 with a quantised model",
+        choices=PRECISIONS,
     )
     threads: int = _parameter(
         0, "CPU threads of the network; 0 leaves the choice to the engine", limits=(0, 1024)
