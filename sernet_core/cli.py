@@ -14,6 +14,7 @@ COMMANDS = {
     "predict": "segment an image, a folder of images or a video",
     "evaluate": "score a model on a split with ground truth",
     "train": "train a network, or go on with an interrupted run",
+    "engines": "list what can run the network on this machine",
     "profile": "count parameters and multiply-accumulates of any variant",
     "synthesize": "write procedural street scenes with exact labels",
 }

@@ -114,11 +114,15 @@ class SernetFormer(nn.Module):
 
     def decode(self, features: tuple[Tensor, ...], size: tuple[int, int]) -> Tensor:
         """Encoder features of a padded image to logits (N, K, *size); size is that before padding."""
-        skip = features[1]
-        quarter = skip.shape[-2:]
-        logits = self.head(self.afn1(skip, quarter), self.afn2(self.context(features[-1]), quarter))
-        logits = resize(logits, (4 * quarter[0], 4 * quarter[1]))
+        logits = self.quarter_logits(features)
+        logits = resize(logits, (4 * logits.shape[2], 4 * logits.shape[3]))
         return logits[..., : size[0], : size[1]]
+
+    def quarter_logits(self, features: tuple[Tensor, ...]) -> Tensor:
+        """Encoder features of a padded image to logits (N, K, H/4, W/4), before the last upsampling."""
+        skip = features[1]
+        quarter = (skip.shape[2], skip.shape[3])
+        return self.head(self.afn1(skip, quarter), self.afn2(self.context(features[-1]), quarter))
 
 
 def build_network(config: NetworkConfig) -> SernetFormer:

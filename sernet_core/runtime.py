@@ -6,33 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional
 
-from sernet_core.checkpoint import CheckpointInfo, load_checkpoint
-from sernet_core.errors import ConfigError, EngineError, InputError, unknown_name
+from sernet_core.checkpoint import CheckpointInfo
+from sernet_core.engines.base import Segmentation, Source
+from sernet_core.engines.cache import EngineCache, default_folder
+from sernet_core.engines.choose import contenders
+from sernet_core.engines.plan import Plan
+from sernet_core.engines.pool import EnginePool
+from sernet_core.engines.registry import CHOICES, PRECISIONS, engine_class
+from sernet_core.errors import ConfigError, InputError, unknown_name
 from sernet_core.labels import ClassSet
 from sernet_core.network import MIN_SIZE
 
-ENGINES = ("auto", "eager")
+__all__ = ["InputSize", "Segmentation", "Segmenter", "resolve_device"]
+
 MAX_ASPECT = 16
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """Result for one frame, at the frame's size.
-
-    Attributes:
-        mask: uint8 (H, W) class ids.
-        confidence: uint8 (H, W), the largest softmax probability times 255; None unless asked for.
-    """
-
-    mask: np.ndarray
-    confidence: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -85,25 +75,36 @@ class InputSize:
 class Segmenter:
     """A loaded model that segments frames. Use one from a single thread at a time.
 
+    An engine is built when a frame of a new size comes, or before by `warm_up`.
+
+    Args:
+        model: Path or name that the source was loaded from.
+        source: Weights, device and settings of the engines.
+        engine: Name of an engine, or "auto".
+        sizing: Rule for the size at which the network sees a frame.
+        background: Serve with eager while an engine builds.
+
     Attributes:
         model: What it was loaded from, as given.
         info: The checkpoint's description of itself.
-        engine: Name of the engine in use.
+        engine: Name of the engine that made the last mask; before the first one, what was asked for.
         device: Device in use, e.g. "cpu" or "cuda:0".
-        precision: Precision in use.
+        precision: Precision of that engine.
     """
 
-    def __init__(self, model: str, device: str, precision: str, input_size: str) -> None:
-        checkpoint = load_checkpoint(model)
+    def __init__(
+        self, model: str, source: Source, engine: str, sizing: InputSize, *, background: bool = False
+    ) -> None:
         self.model = model
-        self.info: CheckpointInfo = checkpoint.info
-        self.engine = "eager"
-        self.device = device
-        self.precision = precision
-        self._sizing = InputSize.parse(input_size, self.info.input_size)
-        self._network = checkpoint.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._mean = (torch.tensor(self.info.mean) * 255).view(1, 3, 1, 1).to(device)
-        self._std = (torch.tensor(self.info.std) * 255).view(1, 3, 1, 1).to(device)
+        self.info: CheckpointInfo = source.info
+        self.engine = engine
+        self.device = source.device
+        self.precision = engine_class("eager" if engine == "auto" else engine).resolve(
+            source.device, source.precision
+        )
+        self._network = source.model.network
+        self._sizing = sizing
+        self._pool = EnginePool(source, engine, background=background)
 
     @classmethod
     def load(
@@ -111,38 +112,43 @@ class Segmenter:
         model: str | Path,
         *,
         device: str = "auto",
-        engine: str = "auto",
+        engine: str = "eager",
         precision: str = "auto",
         threads: int = 0,
         input_size: str = "model",
+        background: bool = False,
+        engine_cache_dir: str | Path = "",
+        force_engine_update: bool = False,
     ) -> Segmenter:
         """Load a model and make it ready to run.
 
         Args:
             model: Path of a checkpoint, or name of a shipped or own model.
             device: "auto" (CUDA when there is one), "cpu" or "cuda:N".
-            engine: "auto" or "eager".
-            precision: "auto" (fp32), "fp32", "bf16" or, on CUDA alone, "fp16".
-            threads: CPU threads of the network; 0 leaves the choice to torch.
+            engine: Name of an engine (`sernet engines` lists them), or "auto": the fastest that runs here and
+                gives eager's masks.
+            precision: "auto" (the engine's choice, on a CPU fp32), "fp32", "bf16", "fp16" or "int8".
+            threads: CPU threads of the network; 0 leaves the choice to the engine.
             input_size: Size at which the network sees a frame. "model": scaled to as many pixels as the
                 model was trained with, aspect kept; "source": as it comes; "WxH": exactly that.
+            background: Serve with eager while an engine builds, instead of waiting for it.
+            engine_cache_dir: Folder for built engines; "" is `SERNET_CACHE` or the user's cache folder.
+            force_engine_update: Build engines anew instead of taking them from there.
 
         Raises:
             ConfigError: A setting is not one of those, or cannot be had on this machine.
             CheckpointError: The model cannot be found or loaded.
         """
-        if engine not in ENGINES:
-            raise ConfigError(unknown_name("engine", engine, ENGINES))
-        if precision not in ("auto", *PRECISIONS):
-            raise ConfigError(unknown_name("precision", precision, ("auto", *PRECISIONS)))
-        device = resolve_device(device)
-        if precision == "fp16" and device == "cpu":
-            raise ConfigError("precision: fp16 needs a CUDA device; on a CPU use fp32 or bf16")
-        if threads < 0:
-            raise ConfigError(f"threads: needs 0 (automatic) or more, got {threads}")
+        device = _check_settings(device, engine, precision, threads)
+        folder = Path(engine_cache_dir).expanduser() if engine_cache_dir else default_folder()
+        cache = EngineCache(folder, update=force_engine_update)
+        if engine_cache_dir and engine != "eager":
+            cache.check()
         if threads:
             torch.set_num_threads(threads)
-        return cls(str(model), device, "fp32" if precision == "auto" else precision, input_size)
+        source = Source.load(model, cache, device=device, precision=precision, threads=threads)
+        sizing = InputSize.parse(input_size, source.info.input_size)
+        return cls(str(model), source, engine, sizing, background=background)
 
     @property
     def classes(self) -> ClassSet:
@@ -154,6 +160,16 @@ class Segmenter:
         """Width and height that the model was trained for."""
         return self.info.input_size
 
+    @property
+    def building(self) -> str:
+        """Words for the engine that is being built, e.g. "building openvino engine, 42 s"; else empty."""
+        return self._pool.building
+
+    @property
+    def engine_fault(self) -> str:
+        """Why eager serves although another engine was to be built in the background; else empty."""
+        return self._pool.fault
+
     def network_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width at which the network sees a frame of a size."""
         return self._sizing.of(height, width)
@@ -163,7 +179,6 @@ class Segmenter:
         noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
         self.segment(noise)
 
-    @torch.inference_mode()
     def segment(self, image: np.ndarray, *, confidence: bool = False) -> Segmentation:
         """Segment one frame.
 
@@ -173,21 +188,16 @@ class Segmenter:
 
         Raises:
             InputError: Not such an image.
-            EngineError: The network's output is not finite, so there is no mask to trust.
+            EngineError: The engine cannot be built, or its output is not finite: there is no mask to trust.
+            ConfigError: The engine cache cannot be written.
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise InputError(f"a frame is uint8 (H, W, 3), got {image.dtype} {image.shape}")
         height, width = image.shape[:2]
-        logits = self._logits(image)
-        if not torch.isfinite(logits.sum()):
-            raise EngineError("the network's output is not finite (broken weights or overflow)")
-        if logits.shape[-2:] != (height, width):
-            logits = functional.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
-        mask = logits.argmax(1)[0].to(torch.uint8).cpu().numpy()
-        if not confidence:
-            return Segmentation(mask)
-        best = logits.softmax(1).amax(1)[0]
-        return Segmentation(mask, (best * 255).round().to(torch.uint8).cpu().numpy())
+        plan = Plan((height, width), self.network_size(height, width), self.info.network.output_stride)
+        engine = self._pool.engine(plan)
+        self.engine, self.precision = engine.name, engine.precision
+        return engine.segment(image, confidence=confidence)
 
     def segment_many(
         self, images: Sequence[np.ndarray], *, confidence: bool = False
@@ -206,20 +216,25 @@ class Segmenter:
                 answers.append(error)
         return answers
 
-    def _logits(self, image: np.ndarray) -> Tensor:
-        """Logits float32 (1, K, h, w) at the network's size for a frame."""
-        height, width = self.network_size(*image.shape[:2])
-        if image.shape[:2] != (height, width):
-            shrinks = height * width < image.shape[0] * image.shape[1]
-            kind = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-            image = cv2.resize(image, (width, height), interpolation=kind)
-        frame = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
-        # A view of HWC bytes as NCHW is channels_last already; so is what comes out of the arithmetic.
-        batch = (frame.permute(2, 0, 1)[None].float() - self._mean) / self._std
-        kind_of_device = self.device.partition(":")[0]
-        reduced = self.precision != "fp32"
-        with torch.autocast(kind_of_device, PRECISIONS[self.precision] if reduced else None, enabled=reduced):
-            return self._network(batch).float()
+
+def _check_settings(device: str, engine: str, precision: str, threads: int) -> str:
+    """Device that the settings mean, after a look at whether they can be had together.
+
+    Raises:
+        ConfigError: They cannot.
+    """
+    for kind, value, known in (("engine", engine, CHOICES), ("precision", precision, PRECISIONS)):
+        if value not in known:
+            raise ConfigError(unknown_name(kind, value, known))
+    device = resolve_device(device)
+    if precision == "fp16" and device == "cpu":
+        raise ConfigError("precision: fp16 needs a CUDA device; on a CPU use fp32 or bf16")
+    if threads < 0:
+        raise ConfigError(f"threads: needs 0 (automatic) or more, got {threads}")
+    fault = engine_class("eager" if engine == "auto" else engine).obstacle(device, precision)
+    if fault and not (engine == "auto" and contenders(device, precision)):
+        raise ConfigError(f"engine {engine}: {fault}; `sernet engines` lists what runs here")
+    return device
 
 
 def resolve_device(name: str) -> str:

@@ -152,6 +152,9 @@ def _run(options: argparse.Namespace, command: str) -> int:
         _say("source", f"{source.name}, {source.length or '?'} frames at {source.rate:g} Hz")
         _say("transport", live.domain)
         live.wait_until_active(options.ready_timeout, lambda words: _say("node", words))
+        # A frame of the source's size makes the node build its engine for it, if it has one to build.
+        live.replay([*_replay_arguments(options, _Pace(None, 1)), "--answer-timeout", str(_TRIAL_TIMEOUT)])
+        live.wait_for_engine(options.ready_timeout, lambda words: _say("node", words))
         _say("node", f"ready after {time.monotonic() - began:.0f} s")
         pace = _choose_pace(live, source, options)
         with OverlayVideo(out / VIDEO, min(60.0, max(1.0, source.rate))) as video:

@@ -120,22 +120,53 @@ class LiveRun:
         Raises:
             EngineError: It ended, or was not ready in time.
         """
+        recorder = self._recorder
+        self._wait_while(lambda: not recorder.status.active, timeout, tell, lambda: recorder.status.message)
+
+    def wait_for_engine(self, timeout: float, tell: Callable[[str], None]) -> None:
+        """Wait until no engine is being built; a frame of a new size begins that.
+
+        Args:
+            timeout: Seconds.
+            tell: As in `wait_until_active`.
+
+        Raises:
+            EngineError: It ended, or was not ready in time.
+        """
+        recorder = self._recorder
+        # The last report may be older than the frame; the second one from now is not.
+        fresh = recorder.reports + 2
+
+        def busy() -> bool:
+            return recorder.reports < fresh or recorder.status.building
+
+        self._wait_while(
+            busy, timeout, tell, lambda: recorder.status.engine_state if recorder.status.building else ""
+        )
+
+    def _wait_while(
+        self,
+        condition: Callable[[], bool],
+        timeout: float,
+        tell: Callable[[str], None],
+        said: Callable[[], str],
+    ) -> None:
         deadline, told, told_at = time.monotonic() + timeout, "", 0.0
-        while not self._recorder.status.active:
+        while condition():
             if self._node.exit_code is not None:
                 code = self._node.exit_code
                 raise EngineError(
                     f"the node ended with exit code {code} before it was ready:\n{self.last_words()}"
                 )
-            status = self._recorder.status
+            message = said()
             if time.monotonic() > deadline:
-                said = f" (it says: {status.message})" if status.message else ""
-                raise EngineError(f"the node was not ready after {timeout:g} s{said}:\n{self.last_words()}")
+                words = f" (it says: {message})" if message else ""
+                raise EngineError(f"the node was not ready after {timeout:g} s{words}:\n{self.last_words()}")
             # "loading model, 12 s" counts on: the same words but for their last part.
-            words = status.message.rpartition(", ")[0] or status.message
+            words = message.rpartition(", ")[0] or message
             if words and (words != told or time.monotonic() - told_at > _TELL_PERIOD):
                 told, told_at = words, time.monotonic()
-                tell(status.message)
+                tell(message)
             time.sleep(_POLL)
 
     def replay(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
@@ -40,7 +41,9 @@ def main(args: Sequence[str] | None = None) -> int:
     except (ImportError, OSError) as error:
         print(explain_missing("segment", error, sys.executable), file=sys.stderr)
         return MISSING_PACKAGE
-    return _run(lambda: SegmenterNode(Segmenter.load, read_info), endings, args)
+    # Eager answers from the first frame on, while a faster engine is built.
+    load = functools.partial(Segmenter.load, background=True)
+    return _run(lambda: SegmenterNode(load, read_info), endings, args)
 
 
 def _run(make_node: Any, endings: SimpleQueue[int], args: Sequence[str] | None) -> int:

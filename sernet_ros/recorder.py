@@ -33,6 +33,16 @@ class NodeStatus:
     def active(self) -> bool:
         return self.values.get("state") == "active"
 
+    @property
+    def engine_state(self) -> str:
+        """ "ready", or what the node says of its engine; empty before it has one."""
+        return self.values.get("engine_state", "")
+
+    @property
+    def building(self) -> bool:
+        """Whether an engine is being built while another one serves."""
+        return self.engine_state.startswith("building")
+
 
 class Recorder(Node):
     """Listens in a thread of its own; what arrived is fetched with `fetch`.
@@ -44,6 +54,7 @@ class Recorder(Node):
     def __init__(self, namespace: str) -> None:
         super().__init__("recorder", namespace=namespace)
         self.status = NodeStatus()
+        self.reports = 0
         self._segmenter = f"{namespace.strip('/')}/{SEGMENTER}"
         self._arrived: queue.SimpleQueue[Received] = queue.SimpleQueue()
         for topic in (IMAGE, TRUTH, MASK, OVERLAY):
@@ -96,3 +107,4 @@ class Recorder(Node):
             worst = max(own, key=lambda status: status.level)
             values = {pair.key: pair.value for status in own for pair in status.values}
             self.status = NodeStatus(worst.message, values)
+            self.reports += 1

@@ -326,6 +326,7 @@ class SegmenterNode(LifecycleNode):
             segmenter = self._network.segmenter
             for key in ("model", "engine", "device", "precision"):
                 values[key] = str(getattr(segmenter, key))
+            values["engine_state"] = segmenter.building or segmenter.engine_fault or "ready"
             values["batch"] = str(self._network.batch)
         values["memory_mb"] = f"{self._process.memory_info().rss / 1e6:.0f}"
         device = values.get("device", "")
@@ -349,6 +350,12 @@ class SegmenterNode(LifecycleNode):
         if self._refused:
             return DiagnosticStatus.WARN, self._refused
         words = self.state
+        if self._network is not None:
+            segmenter = self._network.segmenter
+            if segmenter.engine_fault:
+                return DiagnosticStatus.WARN, f"eager serves: {segmenter.engine_fault}"
+            if segmenter.building:
+                words += f"; {segmenter.building}"
         if self._loading is not None:
             words += f"; loading another network, {time.monotonic() - self._loading.since:.0f} s"
         elif self.state == "active" and not self.settings.enable:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from sernet_core.engines.registry import CHOICES, PRECISIONS
 from sernet_core.errors import unknown_name
 
 Takes = Literal["live", "swap", "configure", "start"]
@@ -60,12 +61,18 @@ class Settings:
         choices=("auto", "cpu", "cuda"),
         pattern=r"cuda:\d+",
     )
-    engine: str = _parameter("auto", "What runs the network", "swap", choices=("auto", "eager"))
+    engine: str = _parameter(
+        "auto",
+        "What runs the network; auto: the fastest here whose masks are those of eager",
+        "swap",
+        choices=CHOICES,
+    )
     precision: str = _parameter(
         "auto",
-        "Arithmetic of the network; fp16 on CUDA alone",
+        "Arithmetic of the network: the engine's choice, fp32, bf16, fp16 (CUDA alone) or int8 (needs a "
+        "quantised model)",
         "swap",
-        choices=("auto", "fp32", "bf16", "fp16"),
+        choices=PRECISIONS,
     )
     threads: int = _parameter(
         0, "CPU threads of the network; 0 leaves the choice to the engine", "swap", limits=(0, 1024)
@@ -77,6 +84,13 @@ class Settings:
         "swap",
         choices=("model", "source"),
         pattern=r"[1-9]\d{1,4}x[1-9]\d{1,4}",
+    )
+
+    engine_cache_dir: str = _parameter(
+        "", "Folder for built engines; empty: SERNET_CACHE or the user's cache", "swap", empty=True
+    )
+    force_engine_update: bool = _parameter(
+        False, "Build engines anew instead of taking them from the folder", "swap"
     )
 
     # The cameras

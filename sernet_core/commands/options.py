@@ -18,7 +18,13 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda:N (default: auto)")
     parser.add_argument(
-        "--precision", default="auto", help="auto, fp32, bf16 or, on CUDA, fp16 (default: auto)"
+        "--engine",
+        default="eager",
+        help="what runs the network: auto, or a name that `sernet engines` lists (default: eager, which is "
+        "ready at once and makes the reference's masks)",
+    )
+    parser.add_argument(
+        "--precision", default="auto", help="auto, fp32, bf16, int8 or, on CUDA, fp16 (default: auto)"
     )
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's choice)")
     parser.add_argument(
@@ -36,7 +42,16 @@ def load_segmenter(args: argparse.Namespace) -> Segmenter:
     return Segmenter.load(
         args.model,
         device=args.device,
+        engine=args.engine,
         precision=args.precision,
         threads=args.threads,
         input_size=args.input_size,
     )
+
+
+def frame_size(text: str) -> tuple[int, int]:
+    """Width and height of "WxH"."""
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise argparse.ArgumentTypeError(f"'{text}' is not WxH, e.g. 960x720")
+    return int(width), int(height)

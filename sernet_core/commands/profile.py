@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from sernet_core.commands.options import frame_size
+
 if TYPE_CHECKING:
     from sernet_core.network import NetworkConfig
     from sernet_core.profile import Profile
@@ -25,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `sernet profile`; those of the network are absent from the result unless given."""
     parser.add_argument("--model", help="count a checkpoint's network (path or name) instead of a variant")
     parser.add_argument(
-        "--size", type=_size, metavar="WxH", help="input size (960x720; a model's own with --model)"
+        "--size", type=frame_size, metavar="WxH", help="input size (960x720; a model's own with --model)"
     )
     parser.add_argument(
         "--all", action="store_true", help="one line for each depth at output stride 16 and 8"
@@ -170,14 +172,6 @@ def _as_json(result: Profile, milliseconds: float | None) -> dict[str, Any]:
     if milliseconds is not None:
         values["latency"] = {"milliseconds": round(milliseconds, 2), "conditions": _conditions()}
     return values
-
-
-def _size(text: str) -> tuple[int, int]:
-    """Width and height of "WxH"."""
-    width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
-        raise argparse.ArgumentTypeError(f"'{text}' is not WxH, e.g. 960x720")
-    return int(width), int(height)
 
 
 def _rates(text: str) -> tuple[int, ...]:

@@ -56,6 +56,7 @@ class FakeSegmenter:
 
     model, engine, device, precision = "fake", "fake", "cpu", "fp32"
     classes, input_size = CAMVID, (64, 48)
+    building = engine_fault = ""
 
     def __init__(self) -> None:
         self.seen: list[int] = []

@@ -1,0 +1,172 @@
+"""Built engines on disk: found by everything they depend on, whole or absent, checked before use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sernet_core.errors import ConfigError
+
+ENTRY = "entry.json"
+_log = logging.getLogger(__name__)
+
+
+def default_folder() -> Path:
+    """`SERNET_CACHE`, or sernet/engines in the user's cache folder."""
+    if own := os.environ.get("SERNET_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sernet" / "engines"
+
+
+class EngineCache:
+    """Folder of entries; each is a folder named by the engine and a digest of its key.
+
+    Args:
+        folder: Made when the first entry is written.
+        update: Build each entry anew, once in this object's life, whether or not it is there.
+
+    Attributes:
+        folder: As given.
+        updates: Whether entries are built anew.
+    """
+
+    def __init__(self, folder: Path, *, update: bool = False) -> None:
+        self.folder = folder
+        self.updates = update
+        self._fresh: set[str] = set()
+
+    def check(self) -> None:
+        """Make sure that entries can be written.
+
+        Raises:
+            ConfigError: They cannot.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def files(self, name: str, key: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+        """Folder with the files of an entry, built if it is not there, is damaged or is to be updated.
+
+        Args:
+            name: First part of the folder's name, e.g. the engine's.
+            key: Everything that the files depend on; values that JSON knows.
+            build: Fills the empty folder that it is given.
+
+        Raises:
+            ConfigError: The cache cannot be written.
+        """
+        entry = self.folder / f"{name}-{digest(key)}"
+        if not (self.updates and entry.name not in self._fresh):
+            if _is_whole(entry, key):
+                return entry
+            if entry.exists():
+                _log.warning("%s is damaged and is built anew", entry)
+        self._write(entry, key, build)
+        self._fresh.add(entry.name)
+        return entry
+
+    def record(self, name: str, key: Mapping[str, Any], measure: Callable[[], Any]) -> Any:
+        """A value that JSON knows, from the cache, or measured and kept there.
+
+        Raises:
+            ConfigError: The cache cannot be written.
+        """
+
+        def write(folder: Path) -> None:
+            (folder / "value.json").write_text(json.dumps(measure(), indent=2) + "\n")
+
+        return json.loads((self.files(name, key, write) / "value.json").read_text())
+
+    def _write(self, entry: Path, key: Mapping[str, Any], build: Callable[[Path], None]) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            work = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=self.folder))
+        except OSError as error:
+            raise self._unwritable(error) from error
+        try:
+            build(work)
+            files = {path.name: _hash(path) for path in sorted(work.iterdir())}
+            text = json.dumps({"key": dict(key), "files": files}, indent=2)
+            (work / ENTRY).write_text(text + "\n")
+            _put(work, entry)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def _unwritable(self, error: OSError) -> ConfigError:
+        return ConfigError(
+            f"engine_cache_dir: {self.folder} cannot be written: {error.strerror or error}. Make it "
+            "writable, name another folder with engine_cache_dir, or take the engine eager: it keeps no files"
+        )
+
+
+def digest(key: Mapping[str, Any]) -> str:
+    """Sixteen digits that stand for a key."""
+    return hashlib.sha256(json.dumps(dict(key), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def weights_hash(model: nn.Module) -> str:
+    """Digest of all parameters and buffers, by name and value."""
+    total = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        total.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        total.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def device_name(device: str) -> str:
+    """Name of a GPU, or the CPU's model: what is built for one need not fit another."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return "cpu"
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "cpu")
+
+
+def _put(work: Path, entry: Path) -> None:
+    """Move a finished folder to its place, in one step, and an old one out of the way."""
+    work.chmod(0o755)
+    if entry.exists():
+        old = Path(tempfile.mkdtemp(prefix=".old.", dir=entry.parent))
+        try:
+            entry.replace(old)
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
+    try:
+        work.replace(entry)
+    except OSError:
+        # Another process was faster; its entry was built from the same key.
+        if not (entry / ENTRY).is_file():
+            raise
+
+
+def _is_whole(entry: Path, key: Mapping[str, Any]) -> bool:
+    try:
+        stored = json.loads((entry / ENTRY).read_text())
+        return stored["key"] == json.loads(json.dumps(dict(key))) and all(
+            _hash(entry / name) == value for name, value in stored["files"].items()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

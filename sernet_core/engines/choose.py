@@ -1,0 +1,122 @@
+"""Building an engine by name, and choosing the fastest one that can be trusted."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import textwrap
+from typing import Any
+
+from sernet_core.engines.base import Engine, Source
+from sernet_core.engines.cache import device_name, weights_hash
+from sernet_core.engines.eager import Eager
+from sernet_core.engines.parity import compare, street_frames
+from sernet_core.engines.plan import Plan
+from sernet_core.engines.registry import engine_class
+from sernet_core.errors import ConfigError, EngineError, SernetError
+
+# What "auto" tries beside eager, by kind of device. Not compile on a CPU: it needs a compiler and a minute.
+CONTENDERS = {"cpu": ("openvino", "onnx"), "cuda": ()}
+LONGEST_REASON = 300  # characters; some libraries list all that they know
+_log = logging.getLogger(__name__)
+
+
+def reference(source: Source, plan: Plan) -> Eager:
+    """The eager engine; in its own precision where it does not have the one asked for."""
+    has_it = not Eager.obstacle(source.device, source.precision)
+    return Eager(source if has_it else dataclasses.replace(source, precision="auto"), plan)
+
+
+def build(name: str, source: Source, plan: Plan) -> Engine:
+    """Build one engine, or with "auto" the fastest one.
+
+    Raises:
+        EngineError: It cannot run here or cannot be built, with the reason.
+        ConfigError: The cache cannot be written.
+    """
+    if name == "auto":
+        return _fastest(source, plan)
+    kind = engine_class(name)
+    if obstacle := kind.obstacle(source.device, source.precision):
+        raise EngineError(f"engine {name}: {obstacle}")
+    try:
+        return kind(source, plan)
+    except SernetError:
+        raise
+    except Exception as error:  # whatever an engine's library raises
+        words = textwrap.shorten(f"{type(error).__name__}: {error}", LONGEST_REASON)
+        raise EngineError(f"engine {name} could not be built: {words}") from error
+
+
+def contenders(device: str, precision: str) -> list[str]:
+    """Engines that "auto" compares with eager on a device, fastest first by experience."""
+    names = CONTENDERS[device.partition(":")[0]]
+    return [name for name in names if not engine_class(name).obstacle(device, precision)]
+
+
+def _fastest(source: Source, plan: Plan) -> Engine:
+    """The fastest engine that passes the parity check; eager, with a logged reason, when none does.
+
+    The outcome is kept in the cache, so that the check is made once for weights, sizes, device and versions.
+    """
+    names = contenders(source.device, source.precision)
+    if not names:
+        return reference(source, plan)
+    built: dict[str, Engine] = {}
+    key = {
+        "weights": weights_hash(source.model),
+        "frame": plan.frame,
+        "network": plan.network,
+        "precision": source.precision,
+        "threads": source.threads,
+        "device": device_name(source.device),
+        "engines": {name: engine_class(name).versions() for name in names},
+    }
+    try:
+        outcome = source.cache.record("auto", key, lambda: _race(names, source, plan, built))
+    except ConfigError as error:
+        _log.warning("auto: eager serves: %s", error)
+        return reference(source, plan)
+    for name, fault in outcome["faults"].items():
+        _log.warning("auto: %s is out: %s", name, fault)
+    winner = outcome["winner"]
+    _log.info("auto: %s of %s", winner, outcome["checks"])
+    if winner in built:
+        return built[winner]
+    try:
+        return reference(source, plan) if winner == "eager" else build(winner, source, plan)
+    except SernetError as error:
+        _log.warning("auto: eager serves: %s", error)
+        return reference(source, plan)
+
+
+def _race(names: list[str], source: Source, plan: Plan, built: dict[str, Engine]) -> dict[str, Any]:
+    """Build and compare engines: the winner, each one's parity, and the faults of those that are out.
+
+    Args:
+        names: Engines beside eager.
+        source: What they are built from.
+        plan: Their sizes.
+        built: Receives the engines.
+    """
+    faults: dict[str, str] = {}
+    for name in names:
+        try:
+            built[name] = build(name, source, plan)
+        except EngineError as error:
+            faults[name] = str(error)
+    eager = built["eager"] = reference(source, plan)
+    exact = Eager(dataclasses.replace(source, precision="auto"), plan)
+    checks = compare(exact, built, street_frames(*plan.frame))
+    for name, parity in checks.items():
+        if name != "eager" and (fault := parity.fault(built[name].precision)):
+            faults[name] = fault
+    sound = [name for name in checks if name not in faults]
+    if source.precision not in ("auto", eager.precision) and len(sound) > 1:
+        sound.remove("eager")  # it runs, but not in the precision that was asked for
+    winner = min(sound, key=lambda name: checks[name].seconds)
+    return {
+        "winner": winner,
+        "checks": {name: dataclasses.asdict(parity) for name, parity in checks.items()},
+        "faults": faults,
+    }

@@ -1,0 +1,67 @@
+"""The network with its normalisation as one graph: bytes in, logits at a quarter of the size out."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sernet_core.network import MIN_SIZE, SernetFormer
+
+INPUT, OUTPUT = "frame", "logits"
+LARGEST = 16384
+
+
+class FrameNetwork(nn.Module):
+    """uint8 RGB (1, H, W, 3), H and W multiples of the output stride, to float32 logits (1, K, H/4, W/4).
+
+    Args:
+        network: In eval mode.
+        mean: Of RGB in 0..1.
+        std: Of RGB in 0..1.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: SernetFormer, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.network = network
+        for name, values in (("mean", mean), ("std", std)):
+            scaled = (torch.tensor(values) * 255).view(1, 3, 1, 1)
+            self.register_buffer(name, scaled.to(next(network.parameters()).device))
+
+    def forward(self, frame: Tensor) -> Tensor:
+        # A view of HWC bytes as NCHW is channels_last already; so is what comes out of the arithmetic.
+        image = (frame.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        return self.network.quarter_logits(self.network.encoder(image)).float()
+
+    def copied(self) -> FrameNetwork:
+        """A copy of its own: tracing swaps parameters, which must not be seen by a thread that computes."""
+        return copy.deepcopy(self)
+
+
+def export_graph(
+    model: nn.Module, stride: int, size: tuple[int, int] | None = None
+) -> torch.export.ExportedProgram:
+    """Trace a model that takes a frame.
+
+    Args:
+        model: `FrameNetwork`, or what wraps one. It is changed while it is traced: give a copy.
+        stride: Output stride of the network.
+        size: Height and width of the input, multiples of the stride; None leaves both free.
+    """
+    height, width = size or (-(-MIN_SIZE // stride) * stride * 2, -(-MIN_SIZE // stride) * stride * 3)
+    device = next(model.parameters()).device
+    frame = torch.zeros(1, height, width, 3, dtype=torch.uint8, device=device)
+    dimensions = None
+    if size is None:
+        limits = {"min": MIN_SIZE // stride, "max": LARGEST // stride}
+        rows, columns = torch.export.Dim("rows", **limits), torch.export.Dim("columns", **limits)
+        dimensions = {INPUT: {1: stride * rows, 2: stride * columns}}
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside of torch
+        return torch.export.export(model, (frame,), dynamic_shapes=dimensions)

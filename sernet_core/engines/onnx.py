@@ -1,0 +1,63 @@
+"""onnxruntime on the CPU."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sernet_core.engines.base import Engine, Source
+from sernet_core.engines.cache import weights_hash
+from sernet_core.engines.graph import INPUT, OUTPUT, export_graph
+from sernet_core.engines.plan import Plan
+
+
+class Onnx(Engine):
+    """One graph for all sizes, converted once and kept."""
+
+    name = "onnx"
+    summary = "onnxruntime, for CPUs"
+    packages = ("onnxruntime", "onnx", "onnxscript")
+    precisions = {"cpu": ("fp32",)}  # noqa: RUF012
+
+    def __init__(self, source: Source, plan: Plan) -> None:
+        super().__init__(source, plan)
+        import onnxruntime
+
+        key = {"weights": weights_hash(source.model), "shape": "any", "versions": self.versions()}
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = source.threads
+        options.log_severity_level = 3
+        path = source.cache.files(self.name, key, lambda folder: convert(source, folder / "model.onnx"))
+        self._session = onnxruntime.InferenceSession(
+            path / "model.onnx", options, providers=["CPUExecutionProvider"]
+        )
+
+    def logits(self, frame: np.ndarray) -> Tensor:
+        """See `Engine.logits`."""
+        (logits,) = self._session.run([OUTPUT], {INPUT: frame[None]})
+        return torch.from_numpy(logits)[0]
+
+
+def convert(source: Source, path: Path) -> None:
+    """Write the network as an ONNX file; height and width stay free."""
+    graph = export_graph(source.model.copied(), source.info.network.output_stride)
+    write_onnx(graph, path, [OUTPUT])
+
+
+def write_onnx(graph: torch.export.ExportedProgram, path: Path, outputs: list[str]) -> None:
+    """Write a graph as ONNX in one file, quietly."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)  # it warns of operators of packages that are not installed
+    try:
+        program = torch.onnx.export(
+            graph, (), dynamo=True, verbose=False, input_names=[INPUT], output_names=outputs
+        )
+        assert program is not None
+        program.save(path)
+    finally:
+        log.setLevel(level)

@@ -1,0 +1,130 @@
+"""OpenVINO on the CPU: float32, bfloat16, or int8 from a model that `sernet quantize` has made."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sernet_core.engines.base import Engine, Source
+from sernet_core.engines.cache import weights_hash
+from sernet_core.engines.graph import INPUT, OUTPUT, export_graph
+from sernet_core.engines.plan import Plan
+from sernet_core.errors import EngineError
+
+HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+
+
+class OpenVino(Engine):
+    """One graph for all sizes, converted once and kept; shape and threads are fixed when it is compiled."""
+
+    name = "openvino"
+    summary = "OpenVINO, for CPUs; int8 with a quantised model"
+    packages = ("openvino",)
+    precisions = {"cpu": ("fp32", "bf16", "int8")}  # noqa: RUF012
+
+    def __init__(self, source: Source, plan: Plan) -> None:
+        super().__init__(source, plan)
+        openvino = import_openvino()
+        path = quantised(source) if self.precision == "int8" else self._converted(source)
+        core = openvino.Core()
+        model = core.read_model(path)
+        model.reshape({INPUT: [1, *plan.padded, 3]})
+        properties = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": "1",
+            # Left to itself, OpenVINO computes in bfloat16 where the CPU can.
+            "INFERENCE_PRECISION_HINT": HINTS[self.precision],
+        }
+        if source.threads:
+            properties["INFERENCE_NUM_THREADS"] = str(source.threads)
+        self._request = core.compile_model(model, "CPU", properties).create_infer_request()
+        self._tensor = openvino.Tensor
+
+    def logits(self, frame: np.ndarray) -> Tensor:
+        """See `Engine.logits`."""
+        self._request.set_input_tensor(self._tensor(frame[None], shared_memory=True))
+        self._request.infer()
+        return torch.from_numpy(self._request.get_output_tensor().data)[0]
+
+    def _converted(self, source: Source) -> Path:
+        key = {"weights": weights_hash(source.model), "shape": "any", "versions": self.versions()}
+
+        def build(folder: Path) -> None:
+            convert(source, folder / "model.xml")
+
+        return source.cache.files(self.name, key, build) / "model.xml"
+
+
+def convert(source: Source, path: Path) -> None:
+    """Write the network as OpenVINO's model: an .xml and a .bin file; height and width stay free."""
+    openvino = import_openvino()
+    graph = export_graph(source.model.copied(), source.info.network.output_stride)
+    model = openvino.convert_model(graph)
+    name_ports(model)
+    openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def name_ports(model: Any) -> None:
+    """Give a model's input and output the names that are ours."""
+    model.input().set_names({INPUT})
+    model.output().set_names({OUTPUT})
+
+
+def quantised_path(checkpoint: Path) -> Path:
+    """Where the int8 model of a checkpoint lies."""
+    return checkpoint.with_suffix(".int8.xml")
+
+
+def quantised(source: Source) -> Path:
+    """File of the int8 model that belongs to these weights.
+
+    Raises:
+        EngineError: There is none, or it was made from other weights.
+    """
+    path = quantised_path(source.path)
+    remedy = f"sernet quantize --model {source.path} --data TREE makes it"
+    if not path.is_file():
+        raise EngineError(f"precision int8 needs {path}, which is not there; {remedy}")
+    model = import_openvino().Core().read_model(path)
+    made_from = (
+        model.get_rt_info(["sernet", "weights"]).astype(str)
+        if model.has_rt_info(["sernet", "weights"])
+        else ""
+    )
+    if made_from != weights_hash(source.model):
+        raise EngineError(f"{path} was made from other weights than those of {source.path}; {remedy} anew")
+    return path
+
+
+def import_openvino() -> Any:
+    """The package, with its reports to the vendor switched off."""
+    with no_reports():
+        import openvino
+        import openvino.tools.ovc  # loaded here, so that it is not loaded later with its reports
+    return openvino
+
+
+@contextmanager
+def no_reports() -> Iterator[None]:
+    """Import OpenVINO's tools or NNCF in here: they then find no package to report their use with.
+
+    Both otherwise tell their vendor of each conversion unless the user has declined, and a robot's software
+    must not talk to strangers. Without that package they use a stand-in of their own.
+    """
+    name = "openvino_telemetry"
+    loaded = sys.modules.get(name)
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if loaded is None:
+            del sys.modules[name]
+        else:
+            sys.modules[name] = loaded

@@ -1,0 +1,85 @@
+"""Engines by frame size: built when a size first comes, in the background if asked, a bounded number kept."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+
+from sernet_core.engines.base import Engine, Source
+from sernet_core.engines.choose import build, reference
+from sernet_core.engines.plan import Plan
+from sernet_core.errors import SernetError
+
+KEPT = 8
+_log = logging.getLogger(__name__)
+
+
+class EnginePool:
+    """Gives the engine for a plan. Call it from one thread at a time.
+
+    Args:
+        source: What engines are built from.
+        name: An engine's name or "auto".
+        background: Serve with eager while an engine builds, instead of waiting for it.
+
+    Attributes:
+        fault: Why the last engine could not be built in the background, so that eager serves; "" if it could.
+    """
+
+    def __init__(self, source: Source, name: str, *, background: bool) -> None:
+        self._source = source
+        self._name = name
+        self._background = background and name != "eager"
+        self._ready: OrderedDict[Plan, Engine] = OrderedDict()
+        self._lock = threading.Lock()
+        self._since: float | None = None
+        self.fault = ""
+
+    @property
+    def building(self) -> str:
+        """Words for what is being built and for how long; "" when nothing is."""
+        since = self._since
+        return "" if since is None else f"building {self._name} engine, {time.monotonic() - since:.0f} s"
+
+    def engine(self, plan: Plan) -> Engine:
+        """The engine for a plan, or eager while it builds in the background.
+
+        Raises:
+            EngineError: It cannot be built (never in the background: then `fault` says so).
+            ConfigError: The engine cache cannot be written.
+        """
+        with self._lock:
+            if plan in self._ready:
+                self._ready.move_to_end(plan)
+                return self._ready[plan]
+        if not self._background:
+            self._build(plan)
+            return self._ready[plan]
+        if self._since is None:
+            self._since = time.monotonic()
+            threading.Thread(target=self._build_aside, args=(plan,), name="engine build", daemon=True).start()
+        return reference(self._source, plan)
+
+    def _build(self, plan: Plan) -> None:
+        self._since = self._since or time.monotonic()
+        try:
+            self._keep(plan, build(self._name, self._source, plan))
+        finally:
+            self._since = None
+
+    def _build_aside(self, plan: Plan) -> None:
+        try:
+            self._build(plan)
+            self.fault = ""
+        except Exception as error:  # whatever it is, a thread of its own must not die of it unheard
+            self.fault = str(error) if isinstance(error, SernetError) else f"{type(error).__name__}: {error}"
+            _log.error("eager serves: %s", self.fault)
+            self._keep(plan, reference(self._source, plan))
+
+    def _keep(self, plan: Plan, engine: Engine) -> None:
+        with self._lock:
+            self._ready[plan] = engine
+            while len(self._ready) > KEPT:
+                self._ready.popitem(last=False)

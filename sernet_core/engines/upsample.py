@@ -1,0 +1,127 @@
+"""From logits at a quarter of the size to a mask, without the full-size logits.
+
+The reference takes the bilinear x4 upsampling of the logits, crops the padding, resizes bilinearly to the
+frame where that has another size, and takes the argmax. Each step is a weighted mean along rows and one along
+columns, so each output pixel is a mean of 2x2 neighbouring quarter-size cells (3x3 with a second resize) with
+weights that are not negative and add up to 1. Where one class wins in all of these cells, it wins in every
+such mean: `l[c] >= l[k]` in each cell gives the same of the sums. Only pixels between cells of different
+classes, one in ten or so, are interpolated. The mask equals the reference's but for ties, which rounding may
+break either way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sernet_core.engines.plan import Plan
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Interpolation along one axis: output i is `sum_t weights[i, t] * cells[first[i] + t]`."""
+
+    first: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def of(cls, cells: int, network: int, frame: int) -> _Axis:
+        """Axis from cells to 4 * cells, cropped to the network's size, resized to the frame's.
+
+        The weights are read off the interpolation of the unit vectors, so they are torch's own.
+        """
+        unit = torch.eye(cells, dtype=torch.float64)[None]
+        spread = functional.interpolate(unit, scale_factor=4, mode="linear", align_corners=False)[
+            ..., :network
+        ]
+        if network != frame:
+            spread = functional.interpolate(spread, frame, mode="linear", align_corners=False)
+        matrix = spread[0].T.numpy()
+        used = matrix > 0
+        taps = int((cells - used[:, ::-1].argmax(1) - used.argmax(1)).max())
+        first = np.minimum(used.argmax(1), cells - taps)
+        weights = np.take_along_axis(matrix, first[:, None] + np.arange(taps), 1)
+        return cls(first, weights.astype(np.float32))
+
+    @property
+    def taps(self) -> int:
+        return self.weights.shape[1]
+
+
+class Upsampler:
+    """Masks and confidences of a plan from logits float32 (K, h/4, w/4) of the padded input."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        height, width = plan.padded
+        self._rows = _Axis.of(height // 4, plan.network[0], plan.frame[0])
+        self._columns = _Axis.of(width // 4, plan.network[1], plan.frame[1])
+
+    def mask(self, logits: Tensor) -> np.ndarray:
+        """uint8 (H, W) class ids; on a GPU by full-size logits, which it writes faster than it decides."""
+        if logits.device.type != "cpu":
+            return self.full(logits).argmax(0).to(torch.uint8).cpu().numpy()
+        classes = logits.max(0).indices.to(torch.uint8).numpy()
+        mask = _spread(classes[: self._last_row, : self._last_column], self._rows, self._columns)
+        open_ = np.flatnonzero(_spread(self._mixed(classes), self._rows, self._columns))
+        if open_.size:
+            mask.reshape(-1)[open_] = self._interpolated(logits, open_).max(1).indices.to(torch.uint8).numpy()
+        return mask
+
+    def confidence(self, logits: Tensor) -> np.ndarray:
+        """uint8 (H, W), the largest softmax probability times 255."""
+        full = self.full(logits)
+        best = (full.amax(0) - full.logsumexp(0)).exp()
+        return (best * 255).round().to(torch.uint8).cpu().numpy()
+
+    def full(self, logits: Tensor) -> Tensor:
+        """The reference: logits (K, H, W) at the frame's size."""
+        height, width = self._plan.network
+        full = functional.interpolate(logits[None], scale_factor=4, mode="bilinear", align_corners=False)
+        full = full[..., :height, :width]
+        if self._plan.network != self._plan.frame:
+            full = functional.interpolate(full, self._plan.frame, mode="bilinear", align_corners=False)
+        return full[0]
+
+    @property
+    def _last_row(self) -> int:
+        """One behind the last cell that a window of cells can begin in."""
+        return self._plan.padded[0] // 4 - self._rows.taps + 1
+
+    @property
+    def _last_column(self) -> int:
+        return self._plan.padded[1] // 4 - self._columns.taps + 1
+
+    def _mixed(self, classes: np.ndarray) -> np.ndarray:
+        """Whether the window of cells that begins in a cell holds more than one class."""
+        height, width = self._last_row, self._last_column
+        corner = classes[:height, :width]
+        mixed = np.zeros((height, width), bool)
+        for row in range(self._rows.taps):
+            for column in range(self._columns.taps):
+                mixed |= classes[row : row + height, column : column + width] != corner
+        return mixed
+
+    def _interpolated(self, logits: Tensor, pixels: np.ndarray) -> Tensor:
+        """Logits (N, K) of the frame's pixels with these flat indices."""
+        count, _, width = logits.shape
+        cells = logits.permute(1, 2, 0).reshape(-1, count)
+        rows, columns = np.divmod(pixels, self._plan.frame[1])
+        corner = torch.from_numpy(self._rows.first[rows] * width + self._columns.first[columns])
+        down = torch.from_numpy(self._rows.weights[rows])
+        across = torch.from_numpy(self._columns.weights[columns])
+        total = torch.zeros(len(pixels), count)
+        for row in range(self._rows.taps):
+            for column in range(self._columns.taps):
+                weight = (down[:, row] * across[:, column])[:, None]
+                total.addcmul_(cells.index_select(0, corner + (row * width + column)), weight)
+        return total
+
+
+def _spread(values: np.ndarray, rows: _Axis, columns: _Axis) -> np.ndarray:
+    """A value of each cell, given to all pixels whose window begins there."""
+    return values.take(rows.first, 0).take(columns.first, 1)

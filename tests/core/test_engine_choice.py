@@ -1,0 +1,243 @@
+"""`auto`, the pool of engines, and building in the background; with engines made for the test."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sernet_core.engines import choose, pool, registry
+from sernet_core.engines.base import Engine, Segmentation, missing_packages
+from sernet_core.engines.eager import Eager
+from sernet_core.engines.parity import Parity, compare, street_frames
+from sernet_core.errors import ConfigError, EngineError
+from sernet_core.runtime import Segmenter
+
+
+class Quick(Eager):
+    """Eager's masks, sooner: it answers a frame that it has seen from memory."""
+
+    name = "quick"
+    built = 0
+    gate = threading.Event()
+
+    def __init__(self, source, plan) -> None:
+        type(self).built += 1
+        assert self.gate.wait(60)
+        super().__init__(source, plan)
+        self._seen: dict[bytes, Segmentation] = {}
+
+    def segment(self, image: np.ndarray, *, confidence: bool = False) -> Segmentation:
+        key = image.tobytes()
+        if key not in self._seen:
+            self._seen[key] = super().segment(image, confidence=confidence)
+        return self._seen[key]
+
+
+class Liar(Quick):
+    """Quicker than all, and wrong."""
+
+    name = "liar"
+
+    def segment(self, image: np.ndarray, *, confidence: bool = False) -> Segmentation:
+        return Segmentation(np.zeros(image.shape[:2], np.uint8))
+
+
+class Broken(Eager):
+    """Cannot be built."""
+
+    name = "broken"
+
+    def __init__(self, source, plan) -> None:
+        raise RuntimeError("the boiler burst")
+
+
+@pytest.fixture
+def contend(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes these the engines that "auto" compares with eager."""
+    Quick.built = 0
+    Quick.gate.set()
+
+    def use(*kinds: type[Engine]) -> None:
+        for kind in kinds:
+            monkeypatch.setitem(registry.ENGINES, kind.name, f"{__name__}:{kind.__name__}")
+        monkeypatch.setattr(registry, "CHOICES", ("auto", *registry.ENGINES))
+        monkeypatch.setattr("sernet_core.runtime.CHOICES", ("auto", *registry.ENGINES))
+        monkeypatch.setitem(choose.CONTENDERS, "cpu", tuple(kind.name for kind in kinds))
+
+    return use
+
+
+def load(model: Path, folder: Path, engine: str = "auto", **settings) -> Segmenter:
+    return Segmenter.load(model, device="cpu", engine=engine, engine_cache_dir=folder, **settings)
+
+
+FRAME = street_frames(64, 96, 1)[0]
+
+
+def test_the_fastest_that_agrees_wins(small_model, tmp_path, contend, caplog) -> None:
+    contend(Liar, Broken, Quick)
+    # In the race the frames come once to warm up or to be timed; Quick knows the first one from before.
+    segmenter = load(small_model, tmp_path)
+    wanted = Segmenter.load(small_model, device="cpu").segment(FRAME).mask
+    assert (segmenter.segment(FRAME).mask == wanted).all()
+    assert segmenter.engine in ("quick", "eager")
+    assert "liar is out: agrees with eager on" in caplog.text
+    assert "broken is out: engine broken could not be built: RuntimeError: the boiler burst" in caplog.text
+
+
+def test_the_outcome_is_kept(small_model, tmp_path, contend, monkeypatch) -> None:
+    contend(Quick)
+    speeds = {"quick": 0.1, "eager": 1.0}
+    monkeypatch.setattr(
+        choose, "compare", lambda _, engines, __: {name: Parity(1.0, 100.0, speeds[name]) for name in engines}
+    )
+    first = load(small_model, tmp_path)
+    first.segment(FRAME)
+    assert first.engine == "quick" and Quick.built == 1  # what raced serves, and is not built again
+    monkeypatch.setattr(choose, "compare", None)  # would fail if called
+    second = load(small_model, tmp_path)
+    second.segment(FRAME)
+    assert second.engine == "quick" and Quick.built == 2
+    monkeypatch.setattr(choose, "compare", lambda *_: (_ for _ in ()).throw(EngineError("raced again")))
+    with pytest.raises(EngineError, match="raced again"):
+        load(small_model, tmp_path, force_engine_update=True).segment(FRAME)
+    with pytest.raises(EngineError, match="raced again"):
+        load(small_model, tmp_path, input_size="128x64").segment(FRAME)  # another key
+
+
+def test_slower_ones_lose(small_model, tmp_path, contend, monkeypatch) -> None:
+    contend(Quick)
+    monkeypatch.setattr(
+        choose,
+        "compare",
+        lambda _, engines, __: {n: Parity(1.0, 100.0, float(n == "quick")) for n in engines},
+    )
+    segmenter = load(small_model, tmp_path)
+    segmenter.segment(FRAME)
+    assert segmenter.engine == "eager"
+
+
+def test_a_winner_that_fails_later_gives_way(small_model, tmp_path, contend, monkeypatch, caplog) -> None:
+    contend(Quick)
+    monkeypatch.setattr(
+        choose,
+        "compare",
+        lambda _, engines, __: {n: Parity(1.0, 100.0, float(n == "eager")) for n in engines},
+    )
+    load(small_model, tmp_path).segment(FRAME)
+    monkeypatch.setattr(Quick, "__init__", Broken.__init__)
+    segmenter = load(small_model, tmp_path)
+    segmenter.segment(FRAME)
+    assert segmenter.engine == "eager" and "eager serves: engine quick could not be built" in caplog.text
+
+
+def test_an_unwritable_cache(small_model, tmp_path, contend, monkeypatch, caplog) -> None:
+    contend(Quick)
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(ConfigError, match="engine_cache_dir"):  # named by the user: refused at once
+        load(small_model, tmp_path / "taken")
+    monkeypatch.setenv("SERNET_CACHE", str(tmp_path / "taken"))
+    segmenter = Segmenter.load(small_model, device="cpu", engine="auto")  # not named: eager, and a reason
+    segmenter.segment(FRAME)
+    assert segmenter.engine == "eager" and "cannot be written" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("parity", "precision", "sound"),
+    [
+        (Parity(0.996, 90.0, 1.0), "fp32", True),
+        (Parity(0.994, 99.0, 1.0), "fp32", False),
+        (Parity(0.980, 95.5, 1.0), "int8", True),
+        (Parity(0.999, 94.5, 1.0), "bf16", False),
+    ],
+)
+def test_what_is_close_enough(parity: Parity, precision: str, sound: bool) -> None:
+    assert bool(parity.fault(precision)) is not sound
+
+
+def test_likeness_against_hand_arithmetic() -> None:
+    class Fixed:
+        def __init__(self, mask: np.ndarray) -> None:
+            self.mask = mask
+
+        def segment(self, _image: np.ndarray) -> Segmentation:
+            return Segmentation(self.mask)
+
+    truth = np.zeros((10, 1000), np.uint8)
+    truth[:, 500:] = 1
+    truth[0, :5] = 7  # five pixels in ten thousand: too few for an IoU
+    found = truth.copy()
+    found[0, 0:5] = 0
+    found[:, 500:600] = 0
+    parity = compare(Fixed(truth), {"it": Fixed(found)}, [FRAME])["it"]  # type: ignore[arg-type]
+    assert parity.agreement == pytest.approx(1 - 1005 / 10000)
+    assert parity.miou == pytest.approx(100 * (4995 / 6000 + 4000 / 5000) / 2)
+
+
+def test_eager_serves_while_another_builds(small_model, tmp_path, contend) -> None:
+    contend(Quick)
+    Quick.gate.clear()
+    segmenter = load(small_model, tmp_path, "quick", background=True)
+    first = segmenter.segment(FRAME).mask
+    assert segmenter.engine == "eager"
+    until(lambda: segmenter.building == "building quick engine, 0 s")
+    Quick.gate.set()
+    until(lambda: not segmenter.building)
+    assert (segmenter.segment(FRAME).mask == first).all()
+    assert segmenter.engine == "quick" and Quick.built == 1 and segmenter.engine_fault == ""
+
+
+def test_a_build_that_fails_aside_leaves_eager_and_a_reason(small_model, tmp_path, contend, caplog) -> None:
+    contend(Broken)
+    segmenter = load(small_model, tmp_path, "broken", background=True)
+    segmenter.segment(FRAME)
+    until(lambda: segmenter.engine_fault and not segmenter.building)
+    segmenter.segment(FRAME)
+    assert segmenter.engine == "eager" and "the boiler burst" in segmenter.engine_fault
+    assert caplog.text.count("the boiler burst") == 1  # not tried again with each frame
+    with pytest.raises(EngineError, match="boiler"):
+        load(small_model, tmp_path, "broken").segment(FRAME)
+
+
+def test_a_bounded_number_of_sizes_is_kept(small_model, tmp_path, contend, monkeypatch) -> None:
+    contend(Quick)
+    monkeypatch.setattr(pool, "KEPT", 2)
+    segmenter = load(small_model, tmp_path, "quick")
+    first, second, third = (np.zeros((64, 64 + 16 * step, 3), np.uint8) for step in range(3))
+    for frame in (first, second, first, third, first):
+        segmenter.segment(frame)
+    assert Quick.built == 3  # the first was used again and stayed
+    segmenter.segment(second)
+    assert Quick.built == 4
+
+
+@pytest.mark.skipif(bool(missing_packages(("openvino",))), reason="openvino is not installed")
+def test_masks_stay_right_while_a_real_engine_builds(small_model, tmp_path) -> None:
+    segmenter = load(small_model, tmp_path, "openvino", background=True, threads=1)
+    wanted = Segmenter.load(small_model, device="cpu").segment(FRAME).mask
+    served = []
+    until(lambda: (served.append(segmenter.segment(FRAME).mask), segmenter.engine == "openvino")[1])
+    assert len(served) > 2
+    assert min((mask == wanted).mean() for mask in served) > 0.999
+
+
+def test_auto_with_the_real_engines(small_model, caplog) -> None:
+    segmenter = Segmenter.load(small_model, device="cpu", engine="auto", threads=1)
+    assert (
+        segmenter.segment(FRAME).mask == Segmenter.load(small_model, device="cpu").segment(FRAME).mask
+    ).mean() > 0.999
+    known = choose.contenders("cpu", "auto")
+    assert segmenter.engine in (*known, "eager")
+    assert "is out" not in caplog.text
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
