@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sernet_core.checkpoint import SHIPPED, read_info
+from sernet_core.checkpoint import SHIPPED, load_checkpoint, read_info, save_checkpoint
 from sernet_core.cli import COMMANDS, main
 
 
@@ -44,6 +45,21 @@ def test_models_lists_own_and_broken_ones(
     assert main(["models"]) == 0
     text = capsys.readouterr().out
     assert "mine" in text and "test weights" in text and "broken" in text
+
+
+def test_no_bad_file_stops_the_listing(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    checkpoint = load_checkpoint(small_model)
+    for name, notice in (("a", "lone surrogate \ud800"), ("b", "fine")):
+        info = replace(checkpoint.info, notice=notice, metrics={"x/val": {"miou": 70.5, "precision": "bf16"}})
+        save_checkpoint(tmp_path / f"{name}.safetensors", checkpoint.network, info)
+    (tmp_path / "away.safetensors").symlink_to(tmp_path / "nowhere")
+    monkeypatch.setenv("SERNET_MODELS", str(tmp_path))
+    assert main(["models"]) == 0
+    text = capsys.readouterr().out
+    assert "broken" in text[text.index("away\n") :] and "fine" in text[text.index("b\n") :]
+    assert "70.50 % on x/val with bf16" in text
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.safetensors")), ids=lambda path: path.stem)
