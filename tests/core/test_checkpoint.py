@@ -289,9 +289,7 @@ def test_weights_beyond_float16_leave_the_old_file(network: SernetFormer, saved:
     bias = "head.classify.bias"
     with torch.no_grad():
         broken.get_parameter(bias)[0] = -1e6
-    with pytest.raises(
-        CheckpointError, match=rf"{bias} reaches 1e\+06, .* not finite as torch.float16"
-    ):
+    with pytest.raises(CheckpointError, match=rf"{bias} reaches 1e\+06, .* not finite as torch.float16"):
         save_checkpoint(saved, broken, INFO)
     assert saved.read_bytes() == before
 
