@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SIZE = (960, 720)
 TABLE_STRIDES = (16, 8)
+MAX_DIGITS = 5  # of a side in pixels
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -175,8 +176,10 @@ def _as_json(result: Profile, milliseconds: float | None) -> dict[str, Any]:
 def _size(text: str) -> tuple[int, int]:
     """Width and height of "WxH"."""
     width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
-        raise argparse.ArgumentTypeError(f"'{text}' is not WxH, e.g. 960x720")
+    if not (width.isdecimal() and height.isdecimal() and max(len(width), len(height)) <= MAX_DIGITS):
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is not WxH of at most {MAX_DIGITS} digits each, e.g. 960x720"
+        )
     return int(width), int(height)
 
 

@@ -90,9 +90,8 @@ def _write_split(args: argparse.Namespace) -> None:
         _write(images / f"{stem}.png", frame.image[..., ::-1])
         _write(labels / f"{stem}.png", frame.label)
     write_atomically(args.out / "classes.csv", _write_classes)
-    listed = "".join(
-        f"{stem}\n" for stem in stems
-    )  # last: where there is a list, all of its frames are there
+    # Last, so that where there is a list, all of its frames are there.
+    listed = "".join(f"{stem}\n" for stem in stems)
     write_atomically(args.out / f"{args.split}.txt", lambda path: path.write_text(listed, encoding="utf-8"))
 
 
