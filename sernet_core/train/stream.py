@@ -38,10 +38,10 @@ class TrainingStream(TorchDataset[tuple[Tensor, Tensor]]):
         self.dataset = dataset
         if dataset is None and recipe.synthetic_share < 1:
             raise InputError("no training data: give a data set, or synthetic_share: 1.0 in the recipe")
-        mixed = dataset is not None and recipe.synthetic_share > 0
-        if mixed and (difference := dataset.classes.difference(CAMVID)):
+        difference = dataset.classes.difference(CAMVID) if dataset is not None else ""
+        if difference and recipe.synthetic_share > 0:
             raise ConfigError(
-                f"procedural scenes have CamVid's classes, {dataset.name} has others: {difference}; "
+                f"procedural scenes have CamVid's classes, the data set has others: {difference}; "
                 "set synthetic_share: 0 in the recipe"
             )
 
