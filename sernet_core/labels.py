@@ -6,7 +6,6 @@ A label image is uint8 with one class id a pixel; 255 (`IGNORE`) means "no class
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -66,8 +65,10 @@ class ClassSet:
 
     def difference(self, other: ClassSet) -> str:
         """The first id that two sets name differently, in words; empty where all names are the same."""
-        pairs = itertools.zip_longest(self.names, other.names, fillvalue="no class")
-        for number, (own, theirs) in enumerate(pairs):
+        for number in range(max(len(self), len(other))):
+            own, theirs = (
+                "".join(names[number : number + 1]) or "no class" for names in (self.names, other.names)
+            )
             if own != theirs:
                 return f"id {number} is {own} in {self.name} and {theirs} in {other.name}"
         return ""

@@ -42,14 +42,6 @@ def test_camvid_to_autoware_has_the_ids_that_autoware_reads() -> None:
     assert table[255] == 0
 
 
-def test_the_first_difference_is_named() -> None:
-    other = ClassSet("x", (*CAMVID.names[:10], "Cyclist"), CAMVID.palette)
-    assert CAMVID.difference(other) == "id 10 is Bicyclist in camvid and Cyclist in x"
-    shorter = ClassSet("y", CAMVID.names[:10], CAMVID.palette[:10])
-    assert shorter.difference(CAMVID) == "id 10 is no class in y and Bicyclist in camvid"
-    assert CAMVID.difference(ClassSet("z", CAMVID.names, CAMVID.palette[::-1])) == ""
-
-
 def test_wrong_sets_are_refused() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'camvid'"):
         class_set("camvit")
@@ -65,3 +57,11 @@ def test_wrong_sets_are_refused() -> None:
             ClassSet("x", names, ((0, 0, 0), (1, 1, 1)))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="Pole"):
         CAMVID.id_of("Pol")
+
+
+def test_the_first_difference_is_named() -> None:
+    other = ClassSet("x", (*CAMVID.names[:10], "Cyclist"), CAMVID.palette)
+    assert CAMVID.difference(other) == "id 10 is Bicyclist in camvid and Cyclist in x"
+    shorter = ClassSet("y", CAMVID.names[:10], CAMVID.palette[:10])
+    assert shorter.difference(CAMVID) == "id 10 is no class in y and Bicyclist in camvid"
+    assert CAMVID.difference(ClassSet("z", CAMVID.names, CAMVID.palette[::-1])) == ""
