@@ -66,9 +66,8 @@ class ClassSet:
     def difference(self, other: ClassSet) -> str:
         """The first id that two sets name differently, in words; empty where all names are the same."""
         for number in range(max(len(self), len(other))):
-            own, theirs = (
-                "".join(names[number : number + 1]) or "no class" for names in (self.names, other.names)
-            )
+            own = self.names[number] if number < len(self) else "no class"
+            theirs = other.names[number] if number < len(other) else "no class"
             if own != theirs:
                 return f"id {number} is {own} in {self.name} and {theirs} in {other.name}"
         return ""
