@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sernet_core import config
-from sernet_core.errors import CheckpointError, ConfigError, unknown_name
+from sernet_core.errors import CheckpointError, ConfigError, InputError, unknown_name
 from sernet_core.labels import ClassSet
 from sernet_core.network import MIN_SIZE, NetworkConfig, SernetFormer, build_network
 from sernet_core.storage import write_atomically
@@ -43,8 +43,8 @@ class CheckpointInfo:
         std: Of RGB in 0..1, divides the input.
         notice: Terms under which the weights may be used.
         recipe: Settings of the training run.
-        data: What it was trained on; `stems` lists the training frames of each data set.
-        metrics: Figures measured on this file's weights, by data set.
+        data: What it was trained on; `stems` lists the training frames of all data sets by name.
+        metrics: Figures measured on this file's weights, by data set, each with precision and input size.
     """
 
     network: NetworkConfig
@@ -71,16 +71,40 @@ class CheckpointInfo:
         parts = (self.recipe, self.data, self.metrics, *self.metrics.values())
         if not all(isinstance(part, Mapping) for part in parts):
             raise ConfigError("recipe, data and metrics must be mappings")
-        if not isinstance(self.data.get("stems", []), list):
-            raise ConfigError("data: the training list must be a list")
+        if not isinstance(self.notice, str):
+            raise ConfigError(f"notice: must be text, is {self.notice!r}")
+        _check_data(self.data)
+
+
+def _check_data(data: Any) -> None:
+    """Refuse a description of training data whose known parts are of other types."""
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"data: must be a mapping, is {data!r}")
+    stems, share = data.get("stems", []), data.get("synthetic_share", 0.0)
+    if not isinstance(stems, list) or not all(isinstance(stem, str) for stem in stems):
+        raise ConfigError("data: the training list (stems) must be a list of names")
+    if not isinstance(share, float | int) or not 0 <= share <= 1:
+        raise ConfigError(f"data: synthetic_share must be from 0 to 1, is {share!r}")
+    if not isinstance(data.get("train"), str | None):
+        raise ConfigError(f"data: train must be a name, is {data['train']!r}")
+    encoder, before = data.get("encoder"), data.get("started_from")
+    if encoder is not None and not (
+        isinstance(encoder, Mapping) and all(isinstance(encoder.get(key), str) for key in ("file", "sha256"))
+    ):
+        raise ConfigError(f"data: encoder must have file and sha256, is {encoder!r}")
+    if before is not None:
+        if not isinstance(before, Mapping):
+            raise ConfigError(f"data: started_from must be a mapping, is {before!r}")
+        _check_data(before.get("data"))
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network in eval mode with its weights, and what its file says of it."""
+    """A network in eval mode with its weights, what its file says of it, and that file."""
 
     network: SernetFormer
     info: CheckpointInfo
+    path: Path
 
 
 def model_folders() -> list[Path]:
@@ -95,7 +119,8 @@ def available_models() -> dict[str, Path]:
     for folder in model_folders():
         if folder.is_dir():
             for path in sorted(folder.glob("*.safetensors")):
-                found.setdefault(path.stem, path)
+                if not path.name.startswith("."):  # a file that is being written
+                    found.setdefault(path.stem, path)
     return found
 
 
@@ -105,7 +130,10 @@ def resolve_model(model: str | Path) -> Path:
     Raises:
         CheckpointError: There is no such file or name; the message lists the names that exist.
     """
-    path = Path(model).expanduser()
+    try:
+        path = Path(model).expanduser()
+    except RuntimeError as error:  # ~ of nobody
+        raise CheckpointError(f"{model}: no such checkpoint file: {error}") from error
     if path.is_file():
         return path
     if path.suffix == ".safetensors" or path.parent != Path():
@@ -121,7 +149,8 @@ def save_checkpoint(path: Path, network: SernetFormer, info: CheckpointInfo) -> 
     """Write a network and its description, atomically.
 
     Raises:
-        CheckpointError: The description belongs to another network, or the file cannot be written.
+        CheckpointError: The description belongs to another network, a weight is not finite as it would be
+            stored, or the file cannot be written. A file of before is untouched.
     """
     if info.network != network.config or len(info.classes) != network.config.classes:
         raise CheckpointError(f"{path}: the description does not belong to this network")
@@ -133,6 +162,12 @@ def save_checkpoint(path: Path, network: SernetFormer, info: CheckpointInfo) -> 
         for key, value in network.state_dict().items()
         if not key.endswith("num_batches_tracked")
     }
+    for key, value in tensors.items():
+        if not torch.isfinite(value).all():
+            largest = network.state_dict()[key].abs().max().item()
+            raise CheckpointError(
+                f"{path}: not written: {key} reaches {largest:g}, which is not finite as {value.dtype}"
+            )
     values = asdict(info)
     values["classes"] = {
         "name": info.classes.name,
@@ -142,7 +177,9 @@ def save_checkpoint(path: Path, network: SernetFormer, info: CheckpointInfo) -> 
     metadata = {"format": FORMAT, **{key: json.dumps(value) for key, value in values.items()}}
     try:
         write_atomically(path, lambda target: save_file(tensors, target, metadata))
-    except (OSError, SafetensorError) as error:  # the latter is what a full disk gives
+    except InputError as error:
+        raise CheckpointError(str(error)) from error
+    except SafetensorError as error:  # what a full disk gives
         raise CheckpointError(f"{path}: cannot be written: {error}") from error
 
 
@@ -178,7 +215,8 @@ def read_info(model: str | Path) -> CheckpointInfo:
             std=tuple(values.pop("std")),
             **values,
         )
-    except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError,
+            ConfigError) as error:  # fmt: skip
         raise CheckpointError(f"{path}: its metadata is not understood: {error}") from error
     if info.network.classes != len(info.classes):
         raise CheckpointError(
@@ -209,7 +247,7 @@ def load_checkpoint(model: str | Path) -> Checkpoint:
         raise CheckpointError(f"{path}: cannot read the weights: {error}") from error
     _check_fit(path, own, stored)
     network.load_state_dict({key: value.to(torch.float32) for key, value in stored.items()}, strict=False)
-    return Checkpoint(network.eval(), info)
+    return Checkpoint(network.eval(), info, path)
 
 
 def _check_fit(path: Path, own: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> None:

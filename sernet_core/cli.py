@@ -22,35 +22,44 @@ COMMANDS = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; 2 when it cannot do what was asked, 130 when interrupted."""
+    argv = sys.argv[1:] if argv is None else argv
+    command = next((word for word in argv if not word.startswith("-")), "")
     parser = argparse.ArgumentParser(
         prog="sernet",
         description="SERNet-Former: semantic segmentation of street scenes.",
         epilog="`sernet COMMAND --help` explains one command with examples.",
     )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, summary in COMMANDS.items():
-        module = importlib.import_module(f"sernet_core.commands.{name}")
-        subparser = subparsers.add_parser(
-            name,
-            help=summary,
-            description=summary[0].upper() + summary[1:] + ".",
-            epilog=(module.__doc__ or "").partition("\n\n")[2],
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(subparser)
-        subparser.set_defaults(handler=module.run)
-    args = parser.parse_args(argv)
     try:
+        for name, summary in COMMANDS.items():
+            subparser = subparsers.add_parser(
+                name,
+                help=summary,
+                description=summary[0].upper() + summary[1:] + ".",
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            )
+            if name == command:  # the others may need packages that this one does without
+                module = importlib.import_module(f"sernet_core.commands.{name}")
+                subparser.epilog = (module.__doc__ or "").partition("\n\n")[2]
+                module.add_arguments(subparser)
+                subparser.set_defaults(handler=module.run)
+        args = parser.parse_args(argv)
         return int(args.handler(args))
     except SernetError as error:
-        print(f"sernet {args.command}: {error}", file=sys.stderr)
-        return 2
+        return _fail(command, str(error))
     except ImportError as error:
-        print(f"sernet {args.command}: {missing_package(error, sys.executable)}", file=sys.stderr)
-        return 2
+        return _fail(command, missing_package(error, sys.executable))
+    except OSError as error:
+        # The system numbers its errors; one without a number is a shared library that does not load.
+        return _fail(command, str(error) if error.errno else missing_package(error, sys.executable))
     except KeyboardInterrupt:
-        print(f"\nsernet {args.command}: interrupted", file=sys.stderr)
+        print(f"\nsernet {command}: interrupted", file=sys.stderr)
         return 130
+
+
+def _fail(command: str, why: str) -> int:
+    print(f"sernet {command}: {why}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

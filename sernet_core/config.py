@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,10 +63,6 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where}: must be a mapping, is {value!r}")
         return build(typing.cast(type, hint), value, where)
-    if origin in (types.UnionType, typing.Union):
-        if value is None and type(None) in arguments:
-            return None
-        return _convert(next(kind for kind in arguments if kind is not type(None)), value, where)
     if origin is typing.Literal:
         if value not in arguments:
             raise ConfigError(f"{where}: {unknown_name('value', str(value), map(str, arguments))}")

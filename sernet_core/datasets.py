@@ -8,7 +8,7 @@ procedural scenes of `sernet_core.synthetic`.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,8 +17,10 @@ import numpy as np
 
 from sernet_core import synthetic
 from sernet_core.errors import ConfigError, InputError, unknown_name
-from sernet_core.labels import CAMVID, IGNORE, ClassSet
-from sernet_core.media import by_stem, list_images, read_image, read_unchanged
+from sernet_core.labels import CAMVID, CITYSCAPES, IGNORE, ClassSet
+from sernet_core.media import by_stem, is_image, list_images, read_image, read_unchanged
+
+PARTS = ("train", "val", "test")  # of one whole: no frame may be in two of them
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ class TreeDataset:
         self.classes = _read_classes(root / "classes.csv")
         images = by_stem(sorted(list_images(folder)))
         self.stems = _listed_stems(root / f"{split}.txt", images)
+        if split in PARTS:
+            _check_apart(root, split, self.stems)
         self._images = images
         labels = root / split / "labels"
         self._labels = {stem: labels / f"{stem}.png" for stem in self.stems} if labels.is_dir() else {}
@@ -118,27 +122,37 @@ class TreeDataset:
 
 
 def _read_classes(path: Path) -> ClassSet:
-    """Class set of a tree: CamVid's eleven where there is no file; column order id, name, r, g, b."""
+    """Class set of a tree: CamVid's eleven where there is no file; columns id, name, r, g, b.
+
+    A set with the names of a known one is that one, in the colours of the file.
+    """
     if not path.is_file():
         return CAMVID
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if int(row["id"]) != IGNORE]
         rows.sort(key=lambda row: int(row["id"]))
         if [int(row["id"]) for row in rows] != list(range(len(rows))):
             raise InputError(f"{path}: ids must run from 0 without a gap (255 = void)")
         names = tuple(row["name"] for row in rows)
         palette = tuple((int(row["r"]), int(row["g"]), int(row["b"])) for row in rows)
-    except (KeyError, ValueError, TypeError) as error:
+        known = next((known for known in (CAMVID, CITYSCAPES) if known.names == names), None)
+        if known and known.palette == palette:
+            return known
+        return ClassSet(known.name if known else path.absolute().parent.name, names, palette)
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
         raise InputError(f"{path}: needs the columns id,name,r,g,b with whole numbers: {error}") from error
-    return CAMVID if names == CAMVID.names else ClassSet(path.parent.name, names, palette)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except ConfigError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _listed_stems(path: Path, images: dict[str, Path]) -> list[str]:
     if not path.is_file():
         stems = list(images)
     else:
-        stems = [Path(line.strip()).stem for line in path.read_text().splitlines() if line.strip()]
+        stems = _read_list(path, images)
         missing = [stem for stem in stems if stem not in images]
         if missing:
             raise InputError(
@@ -150,6 +164,38 @@ def _listed_stems(path: Path, images: dict[str, Path]) -> list[str]:
     if not stems:
         raise InputError(f"{path}: lists no frame")
     return stems
+
+
+def _read_list(path: Path, known: Collection[str] = ()) -> list[str]:
+    """Stems of a list, one a line; a line may also be the path of an image.
+
+    Args:
+        path: The list.
+        known: Stems that exist: these are taken as they stand, whatever they look like.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: a list of frames is text in UTF-8: {error}") from error
+    names = [Path(line.strip()) for line in lines if line.strip()]
+    # 1403636579.763 is a stem: only what is known to be an image's ending is one.
+    return [name.name if name.name in known or not is_image(name) else name.stem for name in names]
+
+
+def _check_apart(root: Path, split: str, stems: list[str]) -> None:
+    """Refuse a part that shares frames with another part of the tree, as far as there are lists."""
+    own = set(stems)
+    for other in PARTS:
+        path = root / f"{other}.txt"
+        if other == split or not path.is_file():
+            continue
+        if shared := [stem for stem in _read_list(path, own) if stem in own]:
+            raise InputError(
+                f"{path}: lists {len(shared)} frame(s) of {split}, the first is {shared[0]}: a frame belongs "
+                "to one of train, val and test; where they are different pictures, rename them"
+            )
 
 
 class SyntheticSplit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,27 +18,21 @@ from sernet_core.runtime import Segmenter
 from sernet_core.storage import write_atomically
 
 
-def evaluate(segmenter: Segmenter, dataset: Dataset, *, quiet: bool = False) -> ConfusionMatrix:
+def evaluate(
+    segmenter: Segmenter, dataset: Dataset, *, quiet: bool = False, stopped: threading.Event | None = None
+) -> ConfusionMatrix:
     """One confusion matrix over a whole split, at the labels' resolution.
 
     Args:
         segmenter: Its masks are those of the live node.
         dataset: Frames with ground truth.
         quiet: No progress bar.
+        stopped: Ends the work after the present frame once it is set; the matrix is then of no use.
 
     Raises:
         InputError: The class sets differ, a frame has no ground truth, or the split was trained on.
     """
-    if segmenter.classes.names != dataset.classes.names:
-        raise InputError(
-            f"{segmenter.model} knows the classes of {segmenter.classes.name}, {dataset.name} is labelled "
-            f"with those of {dataset.classes.name}"
-        )
-    if seen := trained_frames(segmenter.info, dataset.stems):
-        raise InputError(
-            f"{dataset.name}: {len(seen)} of {len(dataset)} frames are in the training list of "
-            f"{segmenter.model}, {seen[0]} for one; evaluate on frames that it has not seen"
-        )
+    check_split(dataset, segmenter.info, segmenter.model)
     matrix = ConfusionMatrix(dataset.classes)
     for sample in tqdm(dataset, f"evaluate {dataset.name}", unit="frame", leave=False, disable=quiet or None):
         if sample.label is None:
@@ -45,7 +40,33 @@ def evaluate(segmenter: Segmenter, dataset: Dataset, *, quiet: bool = False) -> 
                 f"{dataset.name}: {sample.stem} has no ground truth; `sernet predict` needs none"
             )
         matrix.update(sample.label, segmenter.segment(sample.image).mask)
+        if stopped is not None and stopped.is_set():
+            break
     return matrix
+
+
+def check_split(dataset: Dataset, info: CheckpointInfo, model: str) -> None:
+    """Refuse a split on which a model's figures would be none.
+
+    Args:
+        dataset: The split.
+        info: What the model says of itself.
+        model: What to call it.
+
+    Raises:
+        InputError: The class sets differ, or the split was trained on.
+    """
+    if difference := info.classes.difference(dataset.classes):
+        raise InputError(
+            f"{model} knows the classes of {info.classes.name}, {dataset.name} is labelled "
+            f"with those of {dataset.classes.name}: {difference}"
+        )
+    if seen := trained_frames(info, dataset.stems):
+        raise InputError(
+            f"{dataset.name}: {len(seen)} of {len(dataset)} frames are in the training list of "
+            f"{model}, {seen[0]} for one; evaluate on frames that it has not seen (frames are known by their "
+            "names: where these are different pictures, rename them)"
+        )
 
 
 def trained_frames(info: CheckpointInfo, stems: Sequence[str]) -> list[str]:

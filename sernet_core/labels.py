@@ -24,6 +24,9 @@ class ClassSet:
         name: Key under which `class_set` finds it.
         names: One name an id; consumers match classes by name, so names are stable.
         palette: One RGB colour an id, 0..255.
+
+    Raises:
+        ConfigError: Names and colours that do not make a class set.
     """
 
     name: str
@@ -32,6 +35,8 @@ class ClassSet:
     _colors: np.ndarray = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if not all(isinstance(name, str) and name for name in (self.name, *self.names)):
+            raise ConfigError(f"class set '{self.name}': names must be words, got {list(self.names)}")
         if len(self.names) != len(self.palette):
             raise ConfigError(
                 f"class set '{self.name}': {len(self.names)} names but {len(self.palette)} colours"
@@ -40,6 +45,12 @@ class ClassSet:
             raise ConfigError(f"class set '{self.name}': needs 1 to 254 classes, has {len(self.names)}")
         if len(set(self.names)) != len(self.names):
             raise ConfigError(f"class set '{self.name}': a class name stands twice")
+        for name, color in zip(self.names, self.palette, strict=True):
+            if len(color) != 3 or not all(type(value) is int and 0 <= value <= 255 for value in color):
+                raise ConfigError(
+                    f"class set '{self.name}': a colour is three whole numbers from 0 to 255, "
+                    f"{name} has {list(color)}"
+                )
         colors = np.zeros((256, 3), np.uint8)
         colors[: len(self.palette)] = self.palette
         object.__setattr__(self, "_colors", colors)
@@ -51,6 +62,15 @@ class ClassSet:
     def colors(self) -> np.ndarray:
         """Look-up table, uint8 (256, 3) RGB; ids without a class, 255 among them, are black."""
         return self._colors
+
+    def difference(self, other: ClassSet) -> str:
+        """The first id that two sets name differently, in words; empty where all names are the same."""
+        for number in range(max(len(self), len(other))):
+            own = self.names[number] if number < len(self) else "no class"
+            theirs = other.names[number] if number < len(other) else "no class"
+            if own != theirs:
+                return f"id {number} is {own} in {self.name} and {theirs} in {other.name}"
+        return ""
 
     def id_of(self, name: str) -> int:
         """Id of a class by its name."""

@@ -30,7 +30,7 @@ def predict(segmenter: Segmenter, source: Path, out: Path, *, alpha: float = 0.5
         Number of frames segmented.
 
     Raises:
-        InputError: There is no such source, or nothing in it can be read.
+        InputError: There is no such source, nothing in it can be read, or a result cannot be written.
     """
     make_folder(out)
     if source.is_dir():

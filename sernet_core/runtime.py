@@ -23,6 +23,7 @@ from sernet_core.network import MIN_SIZE
 __all__ = ["InputSize", "Segmentation", "Segmenter", "resolve_device"]
 
 MAX_ASPECT = 16
+MAX_PIXELS = 2**26  # that an input size may ask for: twice those of an 8K frame
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,13 @@ class InputSize:
         if text == "source":
             return cls(None)
         width, _, height = text.partition("x")
-        if not (width.isdecimal() and height.isdecimal()) or min(int(width), int(height)) < MIN_SIZE:
+        numbers = width.isdecimal() and height.isdecimal() and len(text) < 20
+        if not numbers or min(int(width), int(height)) < MIN_SIZE:
             raise ConfigError(
                 f"input_size: '{text}' is neither 'model', 'source' nor WxH of at least {MIN_SIZE}x{MIN_SIZE}"
             )
+        if int(width) * int(height) > MAX_PIXELS:
+            raise ConfigError(f"input_size: '{text}' has more than {MAX_PIXELS} pixels, the most it may have")
         return cls((int(width), int(height)))
 
     def of(self, height: int, width: int) -> tuple[int, int]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from sernet_core.errors import InputError
+
+_MARK = ".part-"  # in the name of a file that is not whole yet
+_STALE_AFTER = 600.0  # seconds without a write after which nobody is at work on such a file any more
 
 
 def make_folder(path: Path) -> Path:
@@ -25,19 +30,56 @@ def make_folder(path: Path) -> Path:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file, then put it in place of `path`; on an error `path` is untouched."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    """Let `write` fill a temporary file, then put it in place of `path`; on an error `path` is untouched.
+
+    Raises:
+        InputError: The file cannot be written, e.g. on a full disk.
+    """
     try:
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        # mkstemp makes files that only the owner reads; a result is for everyone the user's umask allows.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_beside(path)
+        try:
+            write(temporary)
+            move_into_place(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def temporary_beside(path: Path) -> Path:
+    """A new, empty, hidden file in a path's folder, with its suffix.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    _remove_stale(path.parent)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}{_MARK}", suffix=path.suffix)
+    os.close(handle)
+    return Path(name)
+
+
+def move_into_place(temporary: Path, path: Path) -> None:
+    """Put a finished temporary file in place of `path`, once it is on the disk.
+
+    Raises:
+        OSError: It cannot be moved, or its bytes have not all reached the disk.
+    """
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    # mkstemp makes files that only the owner reads; a result is for everyone the user's umask allows.
+    mask = os.umask(0)
+    os.umask(mask)
+    temporary.chmod(0o666 & ~mask)
+    temporary.replace(path)
+
+
+@functools.cache  # once a process and folder: a folder of results may be long
+def _remove_stale(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote have left behind."""
+    for path in folder.glob(f".*{_MARK}*"):
+        try:
+            if time.time() - path.stat().st_mtime > _STALE_AFTER:
+                path.unlink()
+        except OSError:
+            continue  # not ours, or gone already

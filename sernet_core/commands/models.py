@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -23,28 +24,37 @@ def find_encoder(data: Mapping[str, Any]) -> Mapping[str, str] | None:
 
 def run(_args: argparse.Namespace) -> int:
     """Print each model with size, figures and terms."""
-    from sernet_core.checkpoint import available_models, read_info
+    from sernet_core.checkpoint import available_models
     from sernet_core.errors import CheckpointError
 
     models = available_models()
     if not models:
         print("no models: none is shipped and the model folders are empty")
     for name, path in models.items():
-        print(f"{name}\n  file      {path} ({path.stat().st_size / 1e6:.1f} MB)")
+        print(name)
         try:
-            info = read_info(path)
-        except CheckpointError as error:
+            print("\n".join(_describe(path)))
+        except (CheckpointError, OSError, UnicodeError) as error:  # one bad file hides no other
             print(f"  broken    {error}")
-            continue
-        width, height = info.input_size
-        print(f"  network   depth {info.network.depth}, output stride {info.network.output_stride}")
-        print(f"  input     {width}x{height}, {len(info.classes)} classes of {info.classes.name}")
-        trained = info.data.get("train") or "procedural scenes"
-        print(f"  trained   on {trained}, {100 * info.data.get('synthetic_share', 0):.0f} % synthetic crops")
-        if encoder := find_encoder(info.data):
-            print(f"  encoder   from {encoder['file']} (sha256 {encoder['sha256'][:12]}...)")
-        for dataset, scores in info.metrics.items():
-            if isinstance(scores.get("miou"), float):
-                print(f"  mIoU      {scores['miou']:.2f} % on {dataset}")
-        print(f"  terms     {info.notice or 'none stated'}")
     return 0
+
+
+def _describe(path: Path) -> list[str]:
+    from sernet_core.checkpoint import read_info
+
+    info = read_info(path)
+    width, height = info.input_size
+    trained = info.data.get("train") or "procedural scenes"
+    lines = [
+        f"  file      {path} ({path.stat().st_size / 1e6:.1f} MB)",
+        f"  network   depth {info.network.depth}, output stride {info.network.output_stride}",
+        f"  input     {width}x{height}, {len(info.classes)} classes of {info.classes.name}",
+        f"  trained   on {trained}, {100 * info.data.get('synthetic_share', 0):.0f} % synthetic crops",
+    ]
+    if encoder := find_encoder(info.data):
+        lines.append(f"  encoder   from {encoder['file']} (sha256 {encoder['sha256'][:12]}...)")
+    for dataset, scores in info.metrics.items():
+        if isinstance(scores.get("miou"), float | int):
+            precision = f" with {scores['precision']}" if "precision" in scores else ""
+            lines.append(f"  mIoU      {scores['miou']:.2f} % on {dataset}{precision}")
+    return [*lines, f"  terms     {info.notice or 'none stated'}"]

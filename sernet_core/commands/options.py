@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from sernet_core.runtime import Segmenter
 
 DEFAULT_MODEL = "sernet-r50-camvid"
+MAX_DIGITS = 5  # of a side in pixels
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +53,8 @@ def load_segmenter(args: argparse.Namespace) -> Segmenter:
 def frame_size(text: str) -> tuple[int, int]:
     """Width and height of "WxH"."""
     width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
-        raise argparse.ArgumentTypeError(f"'{text}' is not WxH, e.g. 960x720")
+    if not (width.isdecimal() and height.isdecimal() and max(len(width), len(height)) <= MAX_DIGITS):
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is not WxH of at most {MAX_DIGITS} digits each, e.g. 960x720"
+        )
     return int(width), int(height)

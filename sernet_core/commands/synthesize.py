@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sernet_core.errors import ConfigError, InputError
 from sernet_core.labels import CAMVID, IGNORE
+from sernet_core.storage import make_folder, write_atomically
 from sernet_core.synthetic import CONDITIONS, TOWNS, Frame, Sequence, random_frame
 
 _SHEET_QUALITY = 75
@@ -69,8 +70,8 @@ def _write_sheet(path: Path, seed: int) -> None:
 
     if path.suffix.lower() not in (".jpg", ".jpeg", ".png"):
         raise ConfigError(f"--sheet must end in .jpg or .png, not '{path.name}'")
+    make_folder(path.parent)
     page = contact_sheet(seed)
-    _make_folder(path.parent)
     _write(path, page[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _SHEET_QUALITY])
 
 
@@ -82,14 +83,20 @@ def _write_split(args: argparse.Namespace) -> None:
     stem_of, frame_of = _source(args)
     images, labels = args.out / args.split / "images", args.out / args.split / "labels"
     for folder in (images, labels):
-        _make_folder(folder)
+        make_folder(folder)
     stems = [stem_of(index) for index in range(args.frames)]
     for index, stem in enumerate(tqdm(stems, desc="rendering", unit="frame")):
         frame = frame_of(index)
         _write(images / f"{stem}.png", frame.image[..., ::-1])
         _write(labels / f"{stem}.png", frame.label)
-    (args.out / f"{args.split}.txt").write_text("".join(f"{stem}\n" for stem in stems), encoding="utf-8")
-    with (args.out / "classes.csv").open("w", newline="", encoding="utf-8") as file:
+    write_atomically(args.out / "classes.csv", _write_classes)
+    # Last, so that where there is a list, all of its frames are there.
+    listed = "".join(f"{stem}\n" for stem in stems)
+    write_atomically(args.out / f"{args.split}.txt", lambda path: path.write_text(listed, encoding="utf-8"))
+
+
+def _write_classes(path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(("id", "name", "r", "g", "b"))
         for number, (name, color) in enumerate(zip(CAMVID.names, CAMVID.palette, strict=True)):
@@ -106,21 +113,11 @@ def _source(args: argparse.Namespace) -> tuple[Callable[[int], str], Callable[[i
     return (lambda i: f"{args.town}_{args.condition}_{seed}_{i:05d}"), sequence.__getitem__
 
 
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {path}: {error.strerror}") from error
-
-
 def _write(path: Path, image: object, options: list[int] | None = None) -> None:
     import cv2
     import numpy as np
 
     done, data = cv2.imencode(path.suffix, np.ascontiguousarray(image), options or [])
-    try:
-        if not done:
-            raise InputError(f"cannot encode {path}")
-        path.write_bytes(data.tobytes())
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    if not done:
+        raise InputError(f"cannot encode {path}")
+    write_atomically(path, lambda target: target.write_bytes(data.tobytes()))

@@ -51,6 +51,10 @@ def run(args: argparse.Namespace) -> int:
     from sernet_core.runtime import resolve_device
     from sernet_core.train import load_recipe, train
 
+    if args.threads < 0:
+        raise ConfigError(f"--threads: needs 0 (torch's choice) or more, got {args.threads}")
+    if args.workers < 0:
+        raise ConfigError(f"--workers: needs 0 (the run prepares crops itself) or more, got {args.workers}")
     if args.threads:
         torch.set_num_threads(args.threads)
     recipe = load_recipe(args.recipe)

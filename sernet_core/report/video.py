@@ -13,13 +13,14 @@ import cv2
 import numpy as np
 
 from sernet_core.errors import InputError
+from sernet_core.storage import move_into_place, temporary_beside
 
 
 class OverlayVideo:
     """Writes frames one by one; the first one decides the size.
 
     Larger frames than `max_width` are scaled down: the video is for looking at, and encoding takes the time
-    of the processor that the network runs on.
+    of the processor that the network runs on. The file is in its place once it is whole: after `close`.
     """
 
     def __init__(self, path: Path, rate: float, max_width: int = 960) -> None:
@@ -29,6 +30,7 @@ class OverlayVideo:
         self._max_width = max_width
         self._size: tuple[int, int] | None = None
         self._writer: cv2.VideoWriter | None = None
+        self._temporary: Path | None = None
 
     def write(self, image: np.ndarray) -> None:
         """Append a frame, uint8 (H, W, 3) RGB.
@@ -45,10 +47,33 @@ class OverlayVideo:
         self.frames += 1
 
     def close(self) -> None:
-        """Finish the file."""
+        """Finish the file and put it in its place.
+
+        Raises:
+            InputError: Not all of it could be written, e.g. on a full disk.
+        """
+        temporary = self._finish()
+        if temporary is None:
+            return
+        try:
+            if not _is_whole(temporary):
+                raise InputError(f"{self.path}: the video could not be written to its end: is the disk full?")
+            move_into_place(temporary, self.path)
+        except OSError as error:
+            raise InputError(f"{self.path}: the video cannot be written: {error.strerror}") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Give up what was written."""
+        if temporary := self._finish():
+            temporary.unlink(missing_ok=True)
+
+    def _finish(self) -> Path | None:
         if self._writer is not None:
             self._writer.release()
-            self._writer = None
+        temporary, self._writer, self._temporary = self._temporary, None, None
+        return temporary
 
     def __enter__(self) -> OverlayVideo:
         return self
@@ -56,7 +81,10 @@ class OverlayVideo:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if error is None:
+            self.close()
+        else:
+            self.discard()
 
     def _fit(self, width: int, height: int) -> tuple[int, int]:
         scale = min(1.0, self._max_width / width)
@@ -64,16 +92,33 @@ class OverlayVideo:
         return max(2, round(width * scale) // 2 * 2), max(2, round(height * scale) // 2 * 2)
 
     def _open(self, size: tuple[int, int]) -> cv2.VideoWriter:
+        try:
+            self._temporary = temporary_beside(self.path)
+        except OSError as error:
+            raise InputError(f"{self.path}: the video cannot be written: {error.strerror}") from error
         with _quiet_stderr():
             writer = cv2.VideoWriter(
-                str(self.path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"VP80"), self._rate, size
+                str(self._temporary), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"VP80"), self._rate, size
             )
         if not writer.isOpened():
+            self.discard()
             raise InputError(
                 f"{self.path}: the video cannot be written: is the folder writable, and OpenCV built with "
                 "FFmpeg (opencv-python-headless is)?"
             )
         return writer
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a WebM file is as long as it says: OpenCV does not tell when a frame could not be written.
+
+    The one segment of the file has the id 0x18538067 and a size of eight bytes, the first being 1 (RFC 8794).
+    """
+    with path.open("rb") as file:
+        head = file.read(128)
+    before, segment, after = head.partition(b"\x18\x53\x80\x67\x01")
+    size = int.from_bytes(after[:7], "big")
+    return bool(segment) and path.stat().st_size == len(before) + len(segment) + 7 + size
 
 
 @contextmanager

@@ -25,8 +25,8 @@ from sernet_core.checkpoint import (
 from sernet_core.datasets import Dataset
 from sernet_core.encoder import load_imagenet_encoder
 from sernet_core.errors import ConfigError, InputError
-from sernet_core.evaluate import evaluate
-from sernet_core.labels import CAMVID
+from sernet_core.evaluate import check_split, evaluate
+from sernet_core.labels import CAMVID, ClassSet
 from sernet_core.losses import class_weights, segmentation_loss
 from sernet_core.runtime import Segmenter
 from sernet_core.storage import make_folder
@@ -38,6 +38,7 @@ from sernet_core.train.stream import TrainingStream, count_classes, training_bat
 
 STATE = "state.safetensors"
 MODEL = "model.safetensors"
+CANDIDATE = ".candidate.safetensors"  # the model while it has no scores yet
 HISTORY_EVERY = 25  # steps between two points of the loss curve
 ATTEMPTS = 3  # at a batch whose loss or gradient is not finite
 
@@ -74,19 +75,17 @@ def train(
         Whether the run is complete (False: it was interrupted, and can be resumed).
 
     Raises:
-        ConfigError: Recipe and data do not fit.
-        InputError: A frame cannot be used.
-        CheckpointError: Weights or a saved state do not fit.
+        ConfigError: Recipe, data and the model to start from do not fit.
+        InputError: A frame cannot be used, or a split to score was trained on or has other classes.
+        CheckpointError: Weights or a saved state do not fit, or cannot be written.
     """
     classes = dataset.classes if dataset is not None else CAMVID
     if len(classes) != recipe.network.classes:
         raise ConfigError(
             f"the recipe has {recipe.network.classes} classes, {classes.name} has {len(classes)}"
         )
-    if start is not None and start.info.network != recipe.network:
-        raise ConfigError(
-            f"the model to start from is another network than the recipe's: {start.info.network}"
-        )
+    if start is not None:
+        _check_start(start, recipe, classes)
     with _stop_on_signal() as stopped:
         stream = TrainingStream(recipe, dataset)
         origin = describe_origin(recipe, dataset, encoder, start)
@@ -102,7 +101,17 @@ def train(
                 state.model.network.load_state_dict(start.network.state_dict())
             state.reset_average()
         run = _Run(state, stream, list(validation), folder, origin, progress)
+        run.check_validation()
         return run.go(workers, save_every, stopped)
+
+
+def _check_start(start: Checkpoint, recipe: Recipe, classes: ClassSet) -> None:
+    if start.info.network != recipe.network:
+        raise ConfigError(
+            f"the model to start from is another network than the recipe's: {start.info.network}"
+        )
+    if difference := start.info.classes.difference(classes):
+        raise ConfigError(f"the model to start from has other classes than the data: {difference}")
 
 
 class _Run:
@@ -130,7 +139,19 @@ class _Run:
         self.mean = (torch.tensor(IMAGENET_MEAN) * 255).view(1, 3, 1, 1).to(self.device)
         self.std = (torch.tensor(IMAGENET_STD) * 255).view(1, 3, 1, 1).to(self.device)
 
+    def check_validation(self) -> None:
+        """Find out before the first step whether the splits can be scored.
+
+        Raises:
+            InputError: One cannot.
+        """
+        for dataset in self.validation:
+            check_split(dataset, self._info(), "the model to be trained")
+            if dataset[0].label is None:
+                raise InputError(f"{dataset.name}: {dataset.stems[0]} has no ground truth to score against")
+
     def go(self, workers: int, save_every: int, stopped: threading.Event) -> bool:
+        """Train to the end, or until stopped; whether the run is complete."""
         state = self.state
         batches = training_batches(self.stream, state.step, workers, pinned=self.device.type == "cuda")
         with tqdm(
@@ -140,19 +161,30 @@ class _Run:
             unit="step",
             mininterval=0.5 if sys.stderr.isatty() else 60,  # a log file gets a line a minute
         ) as bar:
+            self._validate(bar, stopped)  # what an interruption may have left undone
             for image, label in batches:
                 self.losses.append(self._step(image, label, bar))
                 bar.update()
                 bar.set_postfix(loss=f"{_mean(self.losses[-20:]):.3f}", refresh=False)
-                complete = state.step == self.recipe.steps
-                validates = complete or state.step % self.recipe.validate_every == 0
-                if validates or state.step % HISTORY_EVERY == 0:
-                    self._note(self._validate() if validates else {}, bar)
-                if complete or stopped.is_set() or state.step % save_every == 0:
-                    state.save(self.folder / STATE, {"history": self.history, "losses": self.losses})
+                owed = self._owes_validation()
+                if not owed and state.step % HISTORY_EVERY == 0:
+                    self._note({}, bar)
+                # Before a validation too: whatever happens in it, no step is lost.
+                if owed or stopped.is_set() or state.step % save_every == 0:
+                    self._save()
+                self._validate(bar, stopped)
                 if stopped.is_set():
                     break
-        return state.step == self.recipe.steps
+        return state.step == self.recipe.steps and not self._owes_validation()
+
+    def _save(self) -> None:
+        self.state.save(self.folder / STATE, {"history": self.history, "losses": self.losses})
+
+    def _owes_validation(self) -> bool:
+        """Whether the present step is one to validate at, and has not been."""
+        step = self.state.step
+        due = step == self.recipe.steps or (step > 0 and step % self.recipe.validate_every == 0)
+        return due and not (self.history and self.history[-1]["step"] == step)
 
     def _step(self, image: Tensor, label: Tensor, bar: Any) -> float:
         """Learn from a batch and return its loss.
@@ -201,21 +233,34 @@ class _Run:
         row: dict[str, Any] = {"step": self.state.step, "loss": round(_mean(self.losses), 4), **scores}
         self.losses = []
         self.history.append(row)
-        write_history(self.folder, self.history)
+        try:
+            write_history(self.folder, self.history)
+        except InputError as error:  # not worth the run; the state holds the history too
+            bar.write(f"warning: {error}")
         if scores:
             bar.write("  ".join(f"{key} {value}" for key, value in row.items()))
 
-    def _validate(self) -> dict[str, float]:
-        """Score the averaged weights as they would ship, and write them with their scores."""
-        path = self.folder / MODEL
-        info = self._info()
-        save_checkpoint(path, self.state.average, info)
-        segmenter = Segmenter.load(path, device=str(self.device), precision=self.recipe.precision)
-        metrics = {
-            dataset.name: evaluate(segmenter, dataset, quiet=True).summary() for dataset in self.validation
-        }
-        save_checkpoint(path, self.state.average, replace(info, metrics=metrics))
-        return {f"miou {name}": scores["miou"] for name, scores in metrics.items()}
+    def _validate(self, bar: Any, stopped: threading.Event) -> None:
+        """Where a validation is owed: score the averaged weights as they would ship, and write both."""
+        if stopped.is_set() or not self._owes_validation():
+            return
+        info, candidate = self._info(), self.folder / CANDIDATE
+        metrics: dict[str, dict[str, Any]] = {}
+        try:
+            save_checkpoint(candidate, self.state.average, info)
+            segmenter = Segmenter.load(candidate, device=str(self.device), precision=self.recipe.precision)
+            how = {"precision": segmenter.precision, "input_size": list(segmenter.input_size)}
+            for dataset in self.validation:
+                matrix = evaluate(segmenter, dataset, quiet=True, stopped=stopped)
+                if stopped.is_set():
+                    return
+                metrics[dataset.name] = {**matrix.summary(), **how}
+        finally:
+            candidate.unlink(missing_ok=True)
+        save_checkpoint(self.folder / MODEL, self.state.average, replace(info, metrics=metrics))
+        self._note({f"miou {name}": scores["miou"] for name, scores in metrics.items()}, bar)
+        if self.state.step == self.recipe.steps:
+            self._save()
 
     def _info(self) -> CheckpointInfo:
         dataset, recipe = self.stream.dataset, self.recipe

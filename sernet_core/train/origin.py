@@ -22,20 +22,28 @@ def describe_origin(
     frames too.
 
     Raises:
-        CheckpointError: The encoder's file cannot be read.
+        CheckpointError: The encoder's or the model's file cannot be read.
     """
-    stems = set(dataset.stems) if dataset is not None and recipe.synthetic_share < 1 else set()
+    shown = dataset if recipe.synthetic_share < 1 else None  # whose frames the network gets to see
+    stems = set(shown.stems) if shown is not None else set()
     origin: dict[str, Any] = {
-        "train": dataset.name if dataset is not None else None,
+        "train": shown.name if shown is not None else None,
         "synthetic_share": recipe.synthetic_share,
     }
+    if dataset is not None and shown is None:
+        origin["class_weights"] = dataset.name  # all that the run takes from it
     if encoder is not None:
         origin["encoder"] = {"file": encoder.name, "sha256": _sha256(encoder)}
     if start is not None:
         before: Mapping[str, Any] = start.info.data
         stems |= set(before.get("stems", ()))
         kept = {key: value for key, value in before.items() if key != "stems"}
-        origin["started_from"] = {"recipe": dict(start.info.recipe), "data": kept}
+        origin["started_from"] = {
+            "file": start.path.name,
+            "sha256": _sha256(start.path),
+            "recipe": dict(start.info.recipe),
+            "data": kept,
+        }
     origin["stems"] = sorted(stems)
     return origin
 
@@ -45,4 +53,4 @@ def _sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot read ImageNet weights: {error.strerror}") from error
+        raise CheckpointError(f"{path}: cannot read the initial weights: {error.strerror}") from error

@@ -63,9 +63,11 @@ class Recipe:
         for name in ("steps", "batch_size", "validate_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: needs at least 1, got {getattr(self, name)}")
-        for name in ("rate", "encoder_rate", "weight_decay", "auxiliary_weight", "warmup_steps"):
+        for name in ("rate", "encoder_rate", "weight_decay", "auxiliary_weight", "warmup_steps", "seed"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}: must not be negative, got {getattr(self, name)}")
+        if self.seed >= 2**63:
+            raise ConfigError(f"seed: must be below 2**63, got {self.seed}")
         for name in ("input_size", "synthetic_size"):
             if min(getattr(self, name)) < MIN_SIZE:
                 raise ConfigError(

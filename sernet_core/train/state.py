@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sernet_core.blocks import conv_bn
-from sernet_core.errors import CheckpointError
+from sernet_core.errors import CheckpointError, InputError
 from sernet_core.network import SernetFormer, build_network
 from sernet_core.storage import write_atomically
 from sernet_core.train.recipe import Recipe
@@ -116,7 +116,7 @@ class TrainingState:
         metadata = {"step": str(self.step), "identity": self._identity, "progress": json.dumps(progress)}
         try:
             write_atomically(path, lambda target: save_file(tensors, target, metadata))
-        except (OSError, SafetensorError) as error:
+        except (InputError, SafetensorError) as error:
             raise CheckpointError(f"{path}: the run's state cannot be written: {error}") from error
 
     def restore(self, path: Path) -> dict[str, Any]:

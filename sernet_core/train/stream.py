@@ -13,9 +13,9 @@ from torch.utils.data import Dataset as TorchDataset
 
 from sernet_core import synthetic
 from sernet_core.augment import augment
-from sernet_core.datasets import Dataset
-from sernet_core.errors import InputError
-from sernet_core.labels import IGNORE
+from sernet_core.datasets import Dataset, Sample
+from sernet_core.errors import ConfigError, InputError
+from sernet_core.labels import CAMVID, IGNORE
 from sernet_core.train.recipe import Recipe
 
 
@@ -27,6 +27,10 @@ class TrainingStream(TorchDataset[tuple[Tensor, Tensor]]):
     Args:
         recipe: Crop, augmentation, share and seed.
         dataset: Frames with ground truth; None when every crop is synthetic.
+
+    Raises:
+        InputError: There is nothing to train on.
+        ConfigError: Procedural scenes are to be mixed with frames that are labelled with other classes.
     """
 
     def __init__(self, recipe: Recipe, dataset: Dataset | None) -> None:
@@ -34,6 +38,12 @@ class TrainingStream(TorchDataset[tuple[Tensor, Tensor]]):
         self.dataset = dataset
         if dataset is None and recipe.synthetic_share < 1:
             raise InputError("no training data: give a data set, or synthetic_share: 1.0 in the recipe")
+        difference = dataset.classes.difference(CAMVID) if dataset is not None else ""
+        if difference and recipe.synthetic_share > 0:
+            raise ConfigError(
+                f"procedural scenes have CamVid's classes, the data set has others: {difference}; "
+                "set synthetic_share: 0 in the recipe"
+            )
 
     def __len__(self) -> int:
         return self.recipe.steps * self.recipe.batch_size
@@ -52,9 +62,7 @@ class TrainingStream(TorchDataset[tuple[Tensor, Tensor]]):
                 len(self.dataset)
             )
             sample = self.dataset[int(order[position])]
-            if sample.label is None:
-                raise InputError(f"{self.dataset.name}: {sample.stem} has no ground truth to train on")
-            image, label = sample.image, sample.label
+            image, label = sample.image, _truth(self.dataset, sample)
         image, label = augment(image, label, self.recipe.augment, rng)
         return torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(label.astype(np.int64))
 
@@ -89,12 +97,22 @@ def _leave_signals_to_the_run(_worker: int) -> None:
 
 
 def count_classes(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels of each class, and labelled pixels of the images in which it occurs: two int64 (K,)."""
+    """Pixels of each class, and labelled pixels of the images in which it occurs: two int64 (K,).
+
+    Raises:
+        InputError: A frame cannot be used, or has no ground truth.
+    """
     size = len(dataset.classes)
     pixels, images = np.zeros(size, np.int64), np.zeros(size, np.int64)
     for sample in dataset:
-        if sample.label is not None:
-            counts = np.bincount(sample.label[sample.label != IGNORE], minlength=size)[:size]
-            pixels += counts
-            images += np.where(counts > 0, counts.sum(), 0)
+        label = _truth(dataset, sample)
+        counts = np.bincount(label[label != IGNORE], minlength=size)[:size]
+        pixels += counts
+        images += np.where(counts > 0, counts.sum(), 0)
     return pixels, images
+
+
+def _truth(dataset: Dataset, sample: Sample) -> np.ndarray:
+    if sample.label is None:
+        raise InputError(f"{dataset.name}: {sample.stem} has no ground truth to train on")
+    return sample.label

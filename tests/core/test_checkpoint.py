@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 from pathlib import Path
@@ -24,6 +25,7 @@ from sernet_core.checkpoint import (
 from sernet_core.errors import CheckpointError
 from sernet_core.labels import CAMVID, CITYSCAPES
 from sernet_core.network import NetworkConfig, SernetFormer, build_network
+from sernet_core.storage import temporary_beside
 
 CONFIG = NetworkConfig(
     depth=18, output_stride=8, fusion="gated", dbn_rates=(1, 4), afn2=False, afn_channels=16
@@ -56,6 +58,10 @@ def saved(network: SernetFormer, tmp_path: Path) -> Path:
     path = tmp_path / "net.safetensors"
     save_checkpoint(path, network, INFO)
     return path
+
+
+def _classes(**changes: object) -> dict[str, object]:
+    return {"name": CAMVID.name, "names": CAMVID.names, "palette": CAMVID.palette, **changes}
 
 
 def rewrite(path: Path, weights: dict[str, Tensor] | None = None, **metadata: object) -> None:
@@ -162,6 +168,18 @@ def test_many_misfits_are_counted_and_some_shown(saved: Path) -> None:
         ({"input_size": 480}, "metadata is not understood"),
         ({"surprise": 1}, "metadata is not understood"),
         ({"network": {"depth": 18, "classes": 19}}, "has 19 classes, but it names 11"),
+        ({"classes": _classes(palette=[[300, 0, 0]] * 11)}, "from 0 to 255, Sky has"),
+        ({"classes": _classes(palette=[[5]] * 11)}, "three whole numbers"),
+        ({"classes": _classes(names=list(range(11)))}, "names must be words"),
+        ({"notice": ["terms"]}, "notice: must be text"),
+        ({"data": {"stems": [["a"]]}}, "list of names"),
+        ({"data": {"encoder": "resnet"}}, "encoder must have file and sha256"),
+        ({"data": {"started_from": {"recipe": {}}}}, "data: must be a mapping"),
+        ({"data": {"started_from": {"data": {"encoder": 1}}}}, "encoder must have"),
+        ({"data": {"synthetic_share": "half"}}, "synthetic_share must be from 0 to 1"),
+        ({"data": {"train": 5}}, "train must be a name"),
+        ({"mean": [10**400, 0, 0]}, "metadata is not understood"),
+        ({"recipe": "[" * 5000}, "metadata is not understood"),
     ],
 )
 def test_metadata_that_is_not_ours_is_refused(saved: Path, metadata: dict[str, object], message: str) -> None:
@@ -228,6 +246,7 @@ def test_names_resolve_in_the_order_of_the_folders(
         assert resolve_model("common") == folder / "common.safetensors"
         (folder / "common.safetensors").unlink()
     monkeypatch.delenv("SERNET_MODELS")
+    temporary_beside(folders["own"] / "half.safetensors")  # one that is being written has no name yet
     assert sorted(available_models()) == ["only-own", "only-shipped"]
 
 
@@ -242,7 +261,7 @@ def test_unknown_models_are_explained(folders: dict[str, Path]) -> None:
     with pytest.raises(CheckpointError, match=r"Did you mean 'common'.*Known: common, only-own") as error:
         resolve_model("comon")
     assert all(str(folder) in str(error.value) for folder in folders.values())
-    for path in ("none.safetensors", "folder/none"):
+    for path in ("none.safetensors", "folder/none", "~nosuchuser/model.safetensors"):
         with pytest.raises(CheckpointError, match="no such checkpoint file"):
             resolve_model(path)
 
@@ -263,6 +282,16 @@ def test_failed_write_leaves_the_old_file(
     assert str(saved) in str(error.value)
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]  # and nothing beside it
+
+
+def test_weights_beyond_float16_leave_the_old_file(network: SernetFormer, saved: Path) -> None:
+    before, broken = saved.read_bytes(), copy.deepcopy(network)
+    bias = "head.classify.bias"
+    with torch.no_grad():
+        broken.get_parameter(bias)[0] = -1e6
+    with pytest.raises(CheckpointError, match=rf"{bias} reaches 1e\+06, .* not finite as torch.float16"):
+        save_checkpoint(saved, broken, INFO)
+    assert saved.read_bytes() == before
 
 
 def test_place_that_cannot_be_written(network: SernetFormer, tmp_path: Path) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sernet_core.checkpoint import SHIPPED, read_info
+from sernet_core.checkpoint import SHIPPED, load_checkpoint, read_info, save_checkpoint
 from sernet_core.cli import COMMANDS, main
 
 
@@ -35,6 +36,47 @@ def test_without_torch_it_says_what_to_do() -> None:
     assert "--system-site-packages" in done.stderr and "Traceback" not in done.stderr
 
 
+BARE = "import sys\nfor name in ('numpy', 'cv2', 'torch', 'yaml', 'tqdm'): sys.modules[name] = None\n"
+
+
+def test_help_needs_no_package(tmp_path: Path) -> None:
+    script = BARE + "from sernet_core.cli import main\nsys.exit(main(sys.argv[1:]))"
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True)
+
+    assert run("--help").returncode == 0
+    missing = run("synthesize", "--frames", "1")
+    assert missing.returncode == 2
+    assert "a package is missing" in missing.stderr and "Traceback" not in missing.stderr
+
+
+def test_torch_whose_library_does_not_load(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise OSError('libtorch_cpu.so: cannot open shared object file')")
+    script = f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\nfrom sernet_core.cli import main\n"
+    script += "sys.exit(main(['models']))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "libtorch_cpu.so" in done.stderr and "--system-site-packages" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("profile --size 99999999999x99999999999", "at most 5 digits"),
+        ("profile --model ~nosuchuser/x", "no such checkpoint file"),
+        ("train --run r --recipe r.yaml --threads -3", "--threads: needs 0"),
+        ("train --run r --recipe r.yaml --workers -1", "--workers: needs 0"),
+    ],
+)
+def test_impossible_values_are_one_line(command: str, words: str, capsys: pytest.CaptureFixture) -> None:
+    try:
+        code = main(command.split())
+    except SystemExit as exit_:  # argparse's own way
+        code = exit_.code  # type: ignore[assignment]
+    assert code == 2 and words in capsys.readouterr().err
+
+
 def test_models_lists_own_and_broken_ones(
     small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -44,6 +86,21 @@ def test_models_lists_own_and_broken_ones(
     assert main(["models"]) == 0
     text = capsys.readouterr().out
     assert "mine" in text and "test weights" in text and "broken" in text
+
+
+def test_no_bad_file_stops_the_listing(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    checkpoint = load_checkpoint(small_model)
+    for name, notice in (("a", "lone surrogate \ud800"), ("b", "fine")):
+        info = replace(checkpoint.info, notice=notice, metrics={"x/val": {"miou": 70.5, "precision": "bf16"}})
+        save_checkpoint(tmp_path / f"{name}.safetensors", checkpoint.network, info)
+    (tmp_path / "away.safetensors").symlink_to(tmp_path / "nowhere")
+    monkeypatch.setenv("SERNET_MODELS", str(tmp_path))
+    assert main(["models"]) == 0
+    text = capsys.readouterr().out
+    assert "broken" in text[text.index("away\n") :] and "fine" in text[text.index("b\n") :]
+    assert "70.50 % on x/val with bf16" in text
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.safetensors")), ids=lambda path: path.stem)

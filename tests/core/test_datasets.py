@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ import pytest
 
 from sernet_core.datasets import open_dataset
 from sernet_core.errors import ConfigError, InputError
-from sernet_core.labels import CAMVID
+from sernet_core.labels import CAMVID, CITYSCAPES, ClassSet
 from sernet_core.synthetic import HELD_OUT_TOWN
 
 
@@ -42,12 +43,56 @@ def test_classes_file(tree: Path) -> None:
         open_dataset(tree, "val")[0]
 
 
+@pytest.mark.parametrize("known", [CAMVID, CITYSCAPES], ids=lambda known: known.name)
+def test_known_names_are_known_sets_in_the_colours_of_the_file(tree: Path, known: ClassSet) -> None:
+    def write(palette: Iterable[tuple[int, ...]]) -> ClassSet:
+        rows = [
+            f"{number},{name},{','.join(map(str, color))}"
+            for number, (name, color) in enumerate(zip(known.names, palette, strict=True))
+        ]
+        (tree / "classes.csv").write_text("\n".join(["id,name,r,g,b", *rows]))
+        return open_dataset(tree, "val").classes
+
+    assert write(known.palette) is known
+    other = write(known.palette[::-1])
+    assert (other.name, other.names, other.palette) == (known.name, known.names, known.palette[::-1])
+
+
+def test_stems_with_dots(tree: Path) -> None:
+    for folder in ("images", "labels"):
+        for old, new in (("f0", "1403636579.763"), ("f1", "1403636579.863"), ("f2", "b.jpg")):
+            (tree / f"val/{folder}/{old}.png").rename(tree / f"val/{folder}/{new}.png")
+    (tree / "val.txt").write_text("1403636579.863\nval/images/1403636579.763.png\nb.jpg\n")
+    dataset = open_dataset(tree, "val")
+    assert dataset.stems == ["1403636579.863", "1403636579.763", "b.jpg"]
+    assert all(sample.label is not None for sample in dataset)
+
+
+def test_a_list_that_is_not_utf8(tree: Path) -> None:
+    (tree / "val.txt").write_bytes(b"f0\nf\xe9\n")
+    with pytest.raises(InputError, match=r"val\.txt: a list of frames is text in UTF-8"):
+        open_dataset(tree, "val")
+
+
+def test_parts_of_a_tree_share_no_frame(tree: Path) -> None:
+    (tree / "train.txt").write_text("g0\nf1.png\n")
+    (tree / "notes.txt").write_text("f0\n")  # no part
+    with pytest.raises(InputError, match=r"train\.txt: lists 1 frame\(s\) of val, the first is f1"):
+        open_dataset(tree, "val")
+    (tree / "val").rename(tree / "trainval")  # a union has frames of both by its nature
+    (tree / "val.txt").rename(tree / "trainval.txt")
+    assert len(open_dataset(tree, "trainval")) == 3
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("id,name\n0,a\n", "columns"),
         ("id,name,r,g,b\n1,a,0,0,0\n", "without a gap"),
         ("id,name,r,g,b\n0,a,x,0,0\n", "whole"),
+        ("id,name,r,g,b\n0,a,256,0,0\n", r"classes\.csv: .* from 0 to 255, a has \[256"),
+        ("id,name,r,g,b\n0,a,-1,0,0\n", r"classes\.csv: .* from 0 to 255, a has \[-1"),
+        ("id,name,r,g,b\n0,a,0,0,0\n1,a,0,0,0\n", r"classes\.csv: .*stands twice"),
     ],
 )
 def test_broken_classes_file(tree: Path, text: str, message: str) -> None:

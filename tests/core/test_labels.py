@@ -43,5 +43,19 @@ def test_wrong_sets_are_refused() -> None:
         ClassSet("x", ("a", "b"), ((0, 0, 0),))
     with pytest.raises(ConfigError, match="stands twice"):
         ClassSet("x", ("a", "a"), ((0, 0, 0), (1, 1, 1)))
+    for color in ((256, 0, 0), (-1, 0, 0), (5,), (0.5, 0, 0)):
+        with pytest.raises(ConfigError, match="b has"):
+            ClassSet("x", ("a", "b"), ((0, 0, 0), color))  # type: ignore[arg-type]
+    for names in ((1, "a"), ("", "a")):
+        with pytest.raises(ConfigError, match="must be words"):
+            ClassSet("x", names, ((0, 0, 0), (1, 1, 1)))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="Pole"):
         CAMVID.id_of("Pol")
+
+
+def test_the_first_difference_is_named() -> None:
+    other = ClassSet("x", (*CAMVID.names[:10], "Cyclist"), CAMVID.palette)
+    assert CAMVID.difference(other) == "id 10 is Bicyclist in camvid and Cyclist in x"
+    shorter = ClassSet("y", CAMVID.names[:10], CAMVID.palette[:10])
+    assert shorter.difference(CAMVID) == "id 10 is no class in y and Bicyclist in camvid"
+    assert CAMVID.difference(ClassSet("z", CAMVID.names, CAMVID.palette[::-1])) == ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import cv2
@@ -57,6 +59,22 @@ def test_bad_sources(small_model: Path, tmp_path: Path, name: str, capsys: pytes
     assert run(small_model, tmp_path / name, tmp_path / "out") == 2
     error = capsys.readouterr().err
     assert name in error and "Traceback" not in error
+
+
+def test_a_full_disk_is_one_line(
+    small_model: Path,
+    tree: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert run(small_model, tree / "val/images", tmp_path / "out") == 2
+    assert "f0_mask.png: cannot be written: No space left on device\n" in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_bad_alpha(small_model: Path, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

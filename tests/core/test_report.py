@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
@@ -222,6 +224,39 @@ def test_video_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     video = OverlayVideo(tmp_path / "missing" / "v.webm", 15.0)
     with pytest.raises(InputError, match="cannot be written"):
         video.write(np.zeros((8, 8, 3), np.uint8))
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from sernet_core.errors import InputError
+from sernet_core.report import OverlayVideo
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+noise = np.random.default_rng(0)
+try:
+    with OverlayVideo(Path(sys.argv[1]), 15.0) as video:
+        for _ in range(30):
+            video.write(noise.integers(0, 256, (64, 96, 3), np.uint8))
+except InputError as error:
+    print(error)
+"""
+
+
+def test_video_that_breaks_off_leaves_the_old_one(tmp_path: Path) -> None:
+    """A limit on the size of files stands for a full disk."""
+    path = tmp_path / "v.webm"
+    path.write_bytes(b"old")
+    done = subprocess.run([sys.executable, "-c", LIMITED, str(path)], capture_output=True, text=True)
+    assert f"{path}: the video could not be written to its end" in done.stdout, done.stderr
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_an_interrupted_video_is_absent(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), OverlayVideo(tmp_path / "v.webm", 15.0) as video:
+        video.write(np.zeros((64, 96, 3), np.uint8))
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_video_without_frames(tmp_path: Path) -> None:

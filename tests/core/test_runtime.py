@@ -54,6 +54,12 @@ def test_model_size_keeps_aspect_and_cost(height: int, aspect: float) -> None:
         assert columns / rows == pytest.approx(width / height, rel=0.02)
 
 
+@pytest.mark.parametrize("text", ["9000000x9000000", "70000x1000", f"64x{'9' * 5000}", "640x0", "640", "x"])
+def test_impossible_input_sizes_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="input_size: '"):
+        InputSize.parse(text, (480, 360))
+
+
 def test_native_frames_are_not_resized() -> None:
     assert InputSize.parse("model", (480, 360)).of(360, 480) == (360, 480)
     assert InputSize.parse("model", (480, 360)).of(720, 960) == (360, 480)

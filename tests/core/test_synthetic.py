@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 
 from sernet_core.cli import main
-from sernet_core.errors import ConfigError
+from sernet_core.commands import synthesize
+from sernet_core.errors import ConfigError, InputError
 from sernet_core.labels import CAMVID, IGNORE
 from sernet_core.synthetic import (
     CONDITIONS,
@@ -162,6 +164,22 @@ def test_command_writes_a_plain_tree(tmp_path: Path) -> None:
     label = cv2.imread(str(out / "val" / "labels" / f"{stems[1]}.png"), cv2.IMREAD_UNCHANGED)
     assert np.array_equal(image[..., ::-1], frame.image)
     assert np.array_equal(label, frame.label)
+
+
+def test_the_list_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A set that breaks off has no list, and no file that is half there."""
+    written: list[str] = []
+
+    def write(path: Path, fill: Callable[[Path], object]) -> None:
+        if path.name == "train.txt":
+            raise InputError(f"{path}: cannot be written")
+        written.append(path.name)
+
+    monkeypatch.setattr(synthesize, "write_atomically", write)
+    options = ["--frames", "1", "--size", "64x64", "--varied"]
+    assert main(["synthesize", "--out", str(tmp_path), *options]) == 2
+    assert written == ["varied_0000000.png", "varied_0000000.png", "classes.csv"]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_command_writes_varied_frames(tmp_path: Path) -> None:

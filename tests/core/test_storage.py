@@ -1,0 +1,43 @@
+"""Files that are whole or absent."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from sernet_core.errors import InputError
+from sernet_core.storage import temporary_beside, write_atomically
+
+
+def test_a_full_disk_is_said_and_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    path.write_text("old")
+
+    def fail(target: Path) -> None:
+        target.write_text("ne")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(InputError, match=r"figures\.json: cannot be written: No space left"):
+        write_atomically(path, fail)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    path = folder / "m.safetensors"
+    stale, present = temporary_beside(path), temporary_beside(path)
+    (folder / ".config.settings.json").write_text("the user's")
+    for name in (stale, folder / ".config.settings.json"):
+        os.utime(name, (time.time() - 3600,) * 2)
+    os.rename(folder, tmp_path / "again")  # as another process finds it: each looks once into a folder
+    write_atomically(tmp_path / "again/m.safetensors", lambda target: target.write_text("new"))
+    assert {file.name for file in (tmp_path / "again").iterdir()} == {
+        "m.safetensors",
+        ".config.settings.json",
+        present.name,
+    }

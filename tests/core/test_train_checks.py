@@ -1,0 +1,206 @@
+"""What a run refuses before its first step, and what it survives later."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from small_run import SMALL, Frames, noise_frames
+
+from sernet_core import checkpoint
+from sernet_core.checkpoint import load_checkpoint, read_info
+from sernet_core.datasets import Sample
+from sernet_core.errors import CheckpointError, ConfigError, InputError
+from sernet_core.labels import CAMVID, ClassSet
+from sernet_core.network import NetworkConfig
+from sernet_core.storage import write_atomically
+from sernet_core.train import log, loop, train
+from sernet_core.train.state import TrainingNetwork
+
+OTHERS = ClassSet("others", (*CAMVID.names[:10], "Cyclist"), CAMVID.palette)
+PLAIN = replace(SMALL, synthetic_share=0.0)
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry a forward pass of the network in training."""
+    forward, found = TrainingNetwork.forward, []
+
+    def counted(self: TrainingNetwork, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        found.append(len(found))
+        return forward(self, image)
+
+    monkeypatch.setattr(TrainingNetwork, "forward", counted)
+    return found
+
+
+def test_classes_must_fit(tmp_path: Path) -> None:
+    one = ClassSet("one", ("a",), ((1, 2, 3),))
+    with pytest.raises(ConfigError, match="11 classes"):
+        train(SMALL, Frames(noise_frames(2), classes=one), [], tmp_path, workers=0)
+
+
+def test_scenes_are_not_mixed_with_other_classes(tmp_path: Path) -> None:
+    dataset = Frames(noise_frames(2), classes=OTHERS)
+    with pytest.raises(ConfigError, match=r"others: id 10 is Cyclist in others and Bicyclist in camvid"):
+        train(SMALL, dataset, [], tmp_path, workers=0)
+    assert train(replace(PLAIN, steps=1), dataset, [], tmp_path, workers=0)
+
+
+def test_a_model_of_other_classes_is_no_start(tmp_path: Path) -> None:
+    first = replace(PLAIN, steps=1)
+    train(first, Frames(noise_frames(2)), [], tmp_path / "first", workers=0)
+    start = load_checkpoint(tmp_path / "first/model.safetensors")
+    with pytest.raises(ConfigError, match="id 10 is Bicyclist in camvid and Cyclist in others"):
+        train(first, Frames(noise_frames(2), classes=OTHERS), [], tmp_path / "second", start=start, workers=0)
+    deeper = replace(first, network=NetworkConfig(depth=34))
+    with pytest.raises(ConfigError, match="another network"):
+        train(deeper, Frames(noise_frames(2)), [], tmp_path / "third", start=start, workers=0)
+
+
+def _bare(sample: Sample) -> Sample:
+    return replace(sample, label=None)
+
+
+@pytest.mark.parametrize(
+    ("validation", "message"),
+    [
+        (Frames(noise_frames(2, "v"), classes=OTHERS), "Cyclist in others"),
+        (
+            Frames(noise_frames(2)),
+            "2 of 2 frames are in the training list .*: where these are different pictures",
+        ),
+        (Frames([_bare(sample) for sample in noise_frames(2, "v")]), "v0 has no ground truth to score"),
+    ],
+    ids=["classes", "overlap", "labels"],
+)
+def test_unfit_validation_is_found_before_the_first_step(
+    validation: Frames, message: str, tmp_path: Path, steps: list[int]
+) -> None:
+    fit = Frames(noise_frames(2, "w"))
+    with pytest.raises(InputError, match=message):
+        train(PLAIN, Frames(noise_frames(2)), [fit, validation], tmp_path, workers=0)
+    assert not steps
+
+
+def test_frames_without_ground_truth_are_found_before_the_first_step(
+    tmp_path: Path, steps: list[int]
+) -> None:
+    samples = noise_frames(3)
+    with pytest.raises(InputError, match="n2 has no ground truth to train on"):
+        train(PLAIN, Frames([*samples[:2], _bare(samples[2])]), [], tmp_path, workers=0)
+    assert not steps
+
+
+class _BreaksOff(Frames):
+    """Its second frame cannot be read."""
+
+    def __iter__(self) -> Iterator[Sample]:
+        yield self.samples[0]
+        raise InputError("v1.png: not an image")
+
+
+def test_nothing_is_lost_when_a_validation_fails(tmp_path: Path, steps: list[int]) -> None:
+    """Step 3 is validated; its second frame is broken; the next start validates and goes on."""
+    good = noise_frames(2, "v")
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert train(PLAIN, Frames(noise_frames(2)), [Frames(good)], whole, workers=0)
+    del steps[:]
+    with pytest.raises(InputError, match=r"v1\.png: not an image"):
+        train(PLAIN, Frames(noise_frames(2)), [_BreaksOff(good)], broken, workers=0)
+    assert len(steps) == 3 and {path.name for path in broken.iterdir()} == {"state.safetensors"}
+    assert train(PLAIN, Frames(noise_frames(2)), [Frames(good)], broken, workers=0)
+    assert len(steps) == 6
+    _assert_same(whole, broken)
+
+
+def _assert_same(one: Path, two: Path) -> None:
+    for name in ("state", "model"):
+        first, second = (load_file(folder / f"{name}.safetensors") for folder in (one, two))
+        assert all(torch.equal(value, second[key]) for key, value in first.items())
+    assert (one / "history.csv").read_text() == (two / "history.csv").read_text()
+
+
+class _StopsRun(Frames):
+    """Sets the run's stop when its first frame has been scored, as Ctrl-C in a validation would."""
+
+    event: threading.Event
+
+    def __iter__(self) -> Iterator[Sample]:
+        yield self.samples[0]
+        self.event.set()
+        yield self.samples[1]
+        raise AssertionError("the validation went on")
+
+
+@pytest.mark.parametrize(("precision", "steps"), [("fp32", 3), ("bf16", 4)], ids=["fp32 last", "bf16 midway"])
+def test_stopped_in_a_validation_and_resumed(
+    precision: str, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(PLAIN, precision=precision, steps=steps)
+    good = noise_frames(3, "v")
+    event = threading.Event()
+    stopping = _StopsRun(good)
+    stopping.event = event
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert train(recipe, Frames(noise_frames(2)), [Frames(good)], whole, workers=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_stop_on_signal", lambda: _Given(event))
+        assert not train(recipe, Frames(noise_frames(2)), [stopping], broken, workers=0)
+    assert {path.name for path in broken.iterdir()} == {"state.safetensors"}
+    assert train(recipe, Frames(noise_frames(2)), [Frames(good)], broken, workers=0)
+    _assert_same(whole, broken)
+
+
+class _Given:
+    def __init__(self, event: threading.Event) -> None:
+        self.event = event
+
+    def __enter__(self) -> threading.Event:
+        return self.event
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def test_the_model_is_written_once_with_its_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+
+    def watched(path: Path, write) -> None:  # type: ignore[no-untyped-def]
+        written.append(path.name)
+        write_atomically(path, write)
+
+    monkeypatch.setattr(checkpoint, "write_atomically", watched)
+    train(
+        replace(PLAIN, steps=3), Frames(noise_frames(2)), [Frames(noise_frames(2, "v"))], tmp_path, workers=0
+    )
+    assert written.count("model.safetensors") == 1
+    scores = read_info(tmp_path / "model.safetensors").metrics["memory"]
+    assert scores["precision"] == "fp32" and scores["input_size"] == [96, 64]
+    assert {"miou", "iou", "pixel_accuracy"} <= scores.keys()
+
+
+def test_a_run_outlives_a_history_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def full(path: Path, _write: object) -> None:
+        raise InputError(f"{path}: cannot be written: No space left on device")
+
+    monkeypatch.setattr(log, "write_atomically", full)
+    assert train(replace(PLAIN, steps=1), Frames(noise_frames(2)), [], tmp_path, workers=0)
+    assert "warning: " in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == {"state.safetensors", "model.safetensors"}
+
+
+def test_scenes_alone_leave_no_claim_of_a_data_set(tmp_path: Path) -> None:
+    recipe = replace(SMALL, steps=1, synthetic_share=1.0)
+    train(recipe, Frames(noise_frames(2)), [], tmp_path, workers=0)
+    data = read_info(tmp_path / "model.safetensors").data
+    assert data["train"] is None and data["stems"] == [] and data["class_weights"] == "memory"
+    with pytest.raises(CheckpointError, match="another recipe, data set"):
+        train(recipe, Frames(noise_frames(2), name="other"), [], tmp_path, workers=0)
