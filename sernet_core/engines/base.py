@@ -19,6 +19,8 @@ from sernet_core.engines.plan import Plan
 from sernet_core.engines.upsample import Upsampler
 from sernet_core.errors import EngineError
 
+NOT_FINITE = "the network's output is not finite (broken weights or overflow)"
+
 
 @dataclass(frozen=True)
 class Segmentation:
@@ -141,7 +143,7 @@ class Engine(ABC):
         with torch.inference_mode():
             logits = self.logits(self.plan.prepare(image))
             if not torch.isfinite(logits.sum()):
-                raise EngineError("the network's output is not finite (broken weights or overflow)")
+                raise EngineError(NOT_FINITE)
             mask = self.upsampler.mask(logits)
             return Segmentation(mask, self.upsampler.confidence(logits) if confidence else None)
 

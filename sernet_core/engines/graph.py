@@ -37,6 +37,7 @@ class FrameNetwork(nn.Module):
     def forward(self, frame: Tensor) -> Tensor:
         # A view of HWC bytes as NCHW is channels_last already; so is what comes out of the arithmetic.
         image = (frame.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        image = image.to(next(self.network.parameters()).dtype)
         return self.network.quarter_logits(self.network.encoder(image)).float()
 
     def copied(self) -> FrameNetwork:
