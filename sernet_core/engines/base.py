@@ -19,6 +19,7 @@ from sernet_core.engines.plan import Plan
 from sernet_core.engines.upsample import Upsampler
 from sernet_core.errors import EngineError
 
+REMEDY = "pip install -r requirements/engines.txt"
 NOT_FINITE = "the network's output is not finite (broken weights or overflow)"
 
 
@@ -85,6 +86,7 @@ class Engine(ABC):
         name: Word by which a user chooses it.
         summary: What it is, in a few words.
         packages: Distributions that it needs beside torch.
+        remedy: How to get these.
         precisions: Precisions that it has on each kind of device, the one that "auto" means first.
         precision: Precision in use.
     """
@@ -92,6 +94,7 @@ class Engine(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     packages: ClassVar[tuple[str, ...]] = ()
+    remedy: ClassVar[str] = REMEDY
     precisions: ClassVar[dict[str, tuple[str, ...]]]
 
     def __init__(self, source: Source, plan: Plan) -> None:
@@ -123,7 +126,7 @@ class Engine(ABC):
             return f"runs on {' and '.join(cls.precisions)}, not on {device}"
         if precision not in ("auto", *cls.precisions[kind]):
             return f"has no {precision} on {device}, only {', '.join(cls.precisions[kind])}"
-        return missing_packages(cls.packages)
+        return missing_packages(cls.packages, cls.remedy)
 
     @classmethod
     def versions(cls) -> dict[str, str]:
@@ -148,10 +151,10 @@ class Engine(ABC):
             return Segmentation(mask, self.upsampler.confidence(logits) if confidence else None)
 
 
-def missing_packages(packages: tuple[str, ...]) -> str:
+def missing_packages(packages: tuple[str, ...], remedy: str = REMEDY) -> str:
     """Words for packages that are not installed; empty when all are."""
     missing = [name for name in packages if not _installed(name)]
-    return f"not installed: {', '.join(missing)}; pip install -r requirements/engines.txt" if missing else ""
+    return f"not installed: {', '.join(missing)}; {remedy}" if missing else ""
 
 
 def _installed(package: str) -> bool:

@@ -17,6 +17,9 @@ from sernet_core.engines.parity import Parity, compare, street_frames
 from sernet_core.errors import ConfigError, EngineError
 from sernet_core.runtime import Segmenter
 
+# Tracing and converting take long on a machine that is busy with other things.
+pytestmark = pytest.mark.timeout(600)
+
 
 class Quick(Eager):
     """Eager's masks, sooner: it answers a frame that it has seen from memory."""

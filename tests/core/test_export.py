@@ -18,6 +18,9 @@ from sernet_core.export import FORMATS, export
 from sernet_core.labels import CAMVID
 from sernet_core.runtime import Segmenter
 
+# Tracing and converting take long on a machine that is busy with other things.
+pytestmark = pytest.mark.timeout(600)
+
 
 def source_of(model: Path) -> Source:
     return Source.load(model, EngineCache(Path("unused")))
