@@ -15,6 +15,8 @@ COMMANDS = {
     "evaluate": "score a model on a split with ground truth",
     "train": "train a network, or go on with an interrupted run",
     "engines": "list what can run the network on this machine",
+    "export": "write a model as a file for other runtimes",
+    "benchmark": "time models on engines, side by side",
     "profile": "count parameters and multiply-accumulates of any variant",
     "synthesize": "write procedural street scenes with exact labels",
 }

@@ -19,6 +19,9 @@ from sernet_core.engines.plan import Plan
 from sernet_core.engines.upsample import Upsampler
 from sernet_core.errors import EngineError
 
+REMEDY = "pip install -r requirements/engines.txt"
+NOT_FINITE = "the network's output is not finite (broken weights or overflow)"
+
 
 @dataclass(frozen=True)
 class Segmentation:
@@ -83,6 +86,7 @@ class Engine(ABC):
         name: Word by which a user chooses it.
         summary: What it is, in a few words.
         packages: Distributions that it needs beside torch.
+        remedy: How to get these.
         precisions: Precisions that it has on each kind of device, the one that "auto" means first.
         precision: Precision in use.
     """
@@ -90,6 +94,7 @@ class Engine(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     packages: ClassVar[tuple[str, ...]] = ()
+    remedy: ClassVar[str] = REMEDY
     precisions: ClassVar[dict[str, tuple[str, ...]]]
 
     def __init__(self, source: Source, plan: Plan) -> None:
@@ -121,7 +126,7 @@ class Engine(ABC):
             return f"runs on {' and '.join(cls.precisions)}, not on {device}"
         if precision not in ("auto", *cls.precisions[kind]):
             return f"has no {precision} on {device}, only {', '.join(cls.precisions[kind])}"
-        return missing_packages(cls.packages)
+        return missing_packages(cls.packages, cls.remedy)
 
     @classmethod
     def versions(cls) -> dict[str, str]:
@@ -141,15 +146,15 @@ class Engine(ABC):
         with torch.inference_mode():
             logits = self.logits(self.plan.prepare(image))
             if not torch.isfinite(logits.sum()):
-                raise EngineError("the network's output is not finite (broken weights or overflow)")
+                raise EngineError(NOT_FINITE)
             mask = self.upsampler.mask(logits)
             return Segmentation(mask, self.upsampler.confidence(logits) if confidence else None)
 
 
-def missing_packages(packages: tuple[str, ...]) -> str:
+def missing_packages(packages: tuple[str, ...], remedy: str = REMEDY) -> str:
     """Words for packages that are not installed; empty when all are."""
     missing = [name for name in packages if not _installed(name)]
-    return f"not installed: {', '.join(missing)}; pip install -r requirements/engines.txt" if missing else ""
+    return f"not installed: {', '.join(missing)}; {remedy}" if missing else ""
 
 
 def _installed(package: str) -> bool:

@@ -111,7 +111,7 @@ class EngineCache:
     def _unwritable(self, error: OSError) -> ConfigError:
         return ConfigError(
             f"engine_cache_dir: {self.folder} cannot be written: {error.strerror or error}. Make it "
-            "writable, name another folder with engine_cache_dir, or take the engine eager: it keeps no files"
+            "writable, name another folder with engine_cache_dir, or use the engine eager, which needs none"
         )
 
 

@@ -16,7 +16,7 @@ from sernet_core.engines.registry import engine_class
 from sernet_core.errors import ConfigError, EngineError, SernetError
 
 # What "auto" tries beside eager, by kind of device. Not compile on a CPU: it needs a compiler and a minute.
-CONTENDERS = {"cpu": ("openvino", "onnx"), "cuda": ()}
+CONTENDERS = {"cpu": ("openvino", "onnx"), "cuda": ("tensorrt", "cudagraph")}
 LONGEST_REASON = 300  # characters; some libraries list all that they know
 _log = logging.getLogger(__name__)
 

@@ -35,8 +35,16 @@ class FrameNetwork(nn.Module):
             self.register_buffer(name, scaled.to(next(network.parameters()).device))
 
     def forward(self, frame: Tensor) -> Tensor:
+        return self.compute(self.normalise(frame))
+
+    def normalise(self, frame: Tensor) -> Tensor:
+        """Image (1, 3, H, W) of the weights' type; the arithmetic is float32."""
         # A view of HWC bytes as NCHW is channels_last already; so is what comes out of the arithmetic.
         image = (frame.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        return image.to(next(self.network.parameters()).dtype)
+
+    def compute(self, image: Tensor) -> Tensor:
+        """Logits of a normalised image."""
         return self.network.quarter_logits(self.network.encoder(image)).float()
 
     def copied(self) -> FrameNetwork:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -48,8 +50,20 @@ def convert(source: Source, path: Path) -> None:
     write_onnx(graph, path, [OUTPUT])
 
 
-def write_onnx(graph: torch.export.ExportedProgram, path: Path, outputs: list[str]) -> None:
-    """Write a graph as ONNX in one file, quietly."""
+def write_onnx(
+    graph: torch.export.ExportedProgram,
+    path: Path,
+    outputs: list[str],
+    metadata: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Write a graph as ONNX in one file, quietly.
+
+    Args:
+        graph: With one input.
+        path: File to write.
+        outputs: Names of the graph's outputs.
+        metadata: Properties of the model.
+    """
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)  # it warns of operators of packages that are not installed
@@ -58,6 +72,7 @@ def write_onnx(graph: torch.export.ExportedProgram, path: Path, outputs: list[st
             graph, (), dynamo=True, verbose=False, input_names=[INPUT], output_names=outputs
         )
         assert program is not None
+        program.model.metadata_props.update(metadata)
         program.save(path)
     finally:
         log.setLevel(level)

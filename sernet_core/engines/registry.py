@@ -16,6 +16,8 @@ ENGINES = {
     "compile": "sernet_core.engines.compile:Compile",
     "openvino": "sernet_core.engines.openvino:OpenVino",
     "onnx": "sernet_core.engines.onnx:Onnx",
+    "tensorrt": "sernet_core.engines.tensorrt:TensorRt",
+    "cudagraph": "sernet_core.engines.cudagraph:CudaGraph",
 }
 CHOICES = ("auto", *ENGINES)
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")

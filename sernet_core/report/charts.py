@@ -77,6 +77,28 @@ def histogram(values: Sequence[float], *, x_label: str, y_label: str, bins: int 
     return _svg(body)
 
 
+def scatter_chart(points: Sequence[tuple[float, float, str]], *, x_label: str, y_label: str) -> str:
+    """Named dots.
+
+    Args:
+        points: x, y and name of each.
+        x_label: Name and unit of x.
+        y_label: Name and unit of y.
+    """
+    if not points:
+        return _empty()
+    axes = _Axes(0.0, max(x for x, _, _ in points) * 1.25, max(y for _, y, _ in points) * 1.15)
+    body = [axes.grid(x_label, y_label)]
+    for index, (x, y, name) in enumerate(sorted(points)):
+        above = -9 if index % 2 else 18  # neighbours' names on either side of their dots
+        body.append(
+            f'<circle class="dot" cx="{axes.x(x):.1f}" cy="{axes.y(y):.1f}" r="4"/>'
+            f'<text class="tick" x="{axes.x(x):.1f}" y="{axes.y(y) + above:.1f}" '
+            f'text-anchor="middle">{escape(name)}</text>'
+        )
+    return _svg(body)
+
+
 @dataclass(frozen=True)
 class _Axes:
     """Maps values to pixels; y starts at 0."""

@@ -18,8 +18,11 @@ _FLAGS = (
     "avx512f",
     "avx512_bf16",
     "avx512_vnni",
+    "avx_vnni",
     "amx_bf16",
+    "amx_int8",
     "asimd",
+    "asimddp",
     "sve",
 )
 _PACKAGES = (

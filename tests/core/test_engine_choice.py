@@ -17,6 +17,9 @@ from sernet_core.engines.parity import Parity, compare, street_frames
 from sernet_core.errors import ConfigError, EngineError
 from sernet_core.runtime import Segmenter
 
+# Tracing and converting take long on a machine that is busy with other things.
+pytestmark = pytest.mark.timeout(600)
+
 
 class Quick(Eager):
     """Eager's masks, sooner: it answers a frame that it has seen from memory."""
@@ -150,10 +153,10 @@ def test_an_unwritable_cache(small_model, tmp_path, contend, monkeypatch, caplog
 @pytest.mark.parametrize(
     ("parity", "precision", "sound"),
     [
-        (Parity(0.996, 90.0, 1.0), "fp32", True),
+        (Parity(0.996, 80.0, 1.0), "fp32", True),
         (Parity(0.994, 99.0, 1.0), "fp32", False),
-        (Parity(0.980, 95.5, 1.0), "int8", True),
-        (Parity(0.999, 94.5, 1.0), "bf16", False),
+        (Parity(0.980, 90.5, 1.0), "int8", True),
+        (Parity(0.999, 89.5, 1.0), "bf16", False),
     ],
 )
 def test_what_is_close_enough(parity: Parity, precision: str, sound: bool) -> None:

@@ -26,6 +26,9 @@ from sernet_core.errors import ConfigError, EngineError
 from sernet_core.network import NetworkConfig, build_network
 from sernet_core.runtime import Segmenter
 
+# Tracing and converting take long on a machine that is busy with other things.
+pytestmark = pytest.mark.timeout(600)
+
 OTHERS = [name for name in ENGINES if name != "eager"]
 
 

@@ -1,0 +1,135 @@
+"""The benchmark as one HTML page: bars and a table by level, accuracy against speed, and the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from sernet_core.benchmark.cases import LEVELS
+from sernet_core.report.charts import scatter_chart
+from sernet_core.report.style import STYLE
+
+Row = Mapping[str, Any]
+_COLUMNS = {
+    "runs": "runs",
+    "median_ms": "median",
+    "p95_ms": "p95",
+    "p99_ms": "p99",
+    "built_memory_mb": "memory, MB",
+}
+
+
+def render(report: Mapping[str, Any]) -> str:
+    """The page as text.
+
+    Args:
+        report: What benchmark.json holds; every figure on the page is taken from it.
+    """
+    rows: Sequence[Row] = report["rows"]
+    sizes = list(dict.fromkeys((row["width"], row["height"]) for row in rows))
+    sections = [
+        _head(report),
+        *(_size(rows, *size) for size in sizes),
+        _accuracy(report),
+        _details(report),
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>Benchmark</title><style>{STYLE}</style></head>\n<body><main>"
+        + "\n".join(section for section in sections if section)
+        + "</main></body></html>\n"
+    )
+
+
+def _head(report: Mapping[str, Any]) -> str:
+    place, settings = report["machine"], report["settings"]
+    missing = [size for size in settings["sizes"] if size not in report["done"]]
+    words = "".join(f"<li>{escape(name)}: {escape(reason)}</li>" for name, reason in report["faults"].items())
+    if missing:
+        words += f"<li>not measured yet: {', '.join(f'{w}x{h}' for w, h in missing)}</li>"
+    device = place["device"] if settings["device"] != "cpu" else f"{place['cores']} cores"
+    return (
+        f'<header><p class="kicker">Benchmark &middot; {escape(report["created"])}</p>'
+        f"<h1>{escape(', '.join(report['accuracy']))} <small>on {escape(str(place['processor']))}, "
+        f"{escape(str(device))}</small></h1>"
+        "<p>All engines took turns on the same frames. <b>Compare the speed-ups</b>: on a busy or throttled "
+        "machine they hold where milliseconds do not.</p>"
+        + (f'<ul class="reasons">{words}</ul>' if words else "")
+        + "</header>"
+    )
+
+
+def _size(rows: Sequence[Row], width: int, height: int) -> str:
+    here = [row for row in rows if (row["width"], row["height"]) == (width, height)]
+    levels = "".join(
+        _level(level, [row for row in here if row["level"] == level])
+        for level in LEVELS
+        if any(row["level"] == level for row in here)
+    )
+    return f"<section><h2>{width}x{height}</h2>{levels}</section>"
+
+
+def _level(level: str, rows: Sequence[Row]) -> str:
+    most = max(row["speedup"]["median"] for row in rows)
+    bars = "".join(
+        f'<div class="row mean"><span class="label">{escape(row["engine"])}</span><span class="track">'
+        f'<span class="fill" style="width:{100 * row["speedup"]["median"] / most:.1f}%"></span></span>'
+        f'<span class="figure">{row["speedup"]["median"]:.2f}x</span></div>'
+        for row in rows
+    )
+    heads = "".join(f"<th>{escape(name)}</th>" for name in _COLUMNS.values())
+    lines = "".join(
+        f"<tr><th>{escape(_name(row))}</th><td>{row['speedup']['median']:.2f} "
+        f"({row['speedup']['p25']:.2f} to {row['speedup']['p75']:.2f})</td>"
+        + "".join(f"<td>{row[column]:g}</td>" for column in _COLUMNS)
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f"<h3>{escape(level)} <small>{escape(LEVELS[level])}; speed-up over eager</small></h3>"
+        f'<div class="bars">{bars}</div>'
+        f"<table><tr><th>milliseconds</th><th>speed-up (quartiles)</th>{heads}</tr>{lines}</table>"
+    )
+
+
+def _accuracy(report: Mapping[str, Any]) -> str:
+    """Accuracy against latency of the models with a figure, at the first size that they share."""
+    points = [
+        (row["median_ms"], scores["miou"], f"{_name(row)}, {name}")
+        for row in report["rows"]
+        for name, scores in report["accuracy"].get(row["model"], {}).items()
+        if row["level"] == "mask" and name.endswith("/val") and not name.startswith("synthetic")
+        if [row["width"], row["height"]] == report["done"][0]
+    ]
+    if not points:
+        return ""
+    width, height = report["done"][0]
+    return (
+        "<section><h2>Accuracy against latency <small>mIoU in percent as the checkpoint states it for fp32; "
+        f"frame to mask at {width}x{height}</small></h2>"
+        f"{scatter_chart(points, x_label='milliseconds', y_label='mIoU, %')}</section>"
+    )
+
+
+def _details(report: Mapping[str, Any]) -> str:
+    tables = {
+        "Settings": {**report["settings"], "torch threads": report["torch_threads"]},
+        "Machine": report["machine"],
+        "Versions": report["versions"],
+    }
+    parts = "".join(
+        f"<details open><summary>{name}</summary><table>"
+        + "".join(
+            f"<tr><th>{escape(str(key))}</th><td>{escape(str(value))}</td></tr>"
+            for key, value in entries.items()
+        )
+        + "</table></details>"
+        for name, entries in tables.items()
+    )
+    return f'<section><h2>Details</h2><div class="tables">{parts}</div></section>'
+
+
+def _name(row: Row) -> str:
+    return f"{row['model']}, {row['engine']} {row['precision']}"
