@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -20,6 +20,7 @@ import cv2
 from sernet_core.errors import EngineError, InputError, SernetError
 from sernet_core.labels import ClassSet
 from sernet_core.report import OverlayVideo, contact_sheet, render_page
+from sernet_ros.interrupts import Interrupts
 from sernet_ros.live_report import RunFacts, accuracy_note, build_report
 from sernet_ros.matching import throughput
 from sernet_ros.recording import Recording
@@ -60,12 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when enough frames were answered, 1 when not or when the node failed, 2 for a request that cannot
         be met, 130 after Ctrl-C, SIGTERM or the end of the terminal.
     """
+    interrupts = Interrupts(INTERRUPTED, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     words = list(sys.argv[1:] if argv is None else argv)
     options = build_parser().parse_args(words)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # Under nohup a closed terminal is ignored.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
     try:
         import sernet_core.checkpoint  # noqa: F401
         import sernet_ros.live_run  # noqa: F401
@@ -73,13 +71,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(explain_missing("demo", error, sys.executable), file=sys.stderr)
         return MISSING_PACKAGE
     try:
-        return _run(options, shlex.join(["python", "-m", "sernet_ros.demo", *words]))
+        interrupts.begin()
+        return _run(options, shlex.join(["python", "-m", "sernet_ros.demo", *words]), interrupts)
     except SernetError as error:
         print(f"demo: error: {error}", file=sys.stderr)
         return FAILED if isinstance(error, EngineError) else BAD_REQUEST
     except KeyboardInterrupt:
         print("demo: interrupted; its processes have ended", file=sys.stderr)
         return INTERRUPTED
+    finally:
+        interrupts.ignore()
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -133,7 +134,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace, command: str) -> int:
+def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> int:
     from sernet_core.checkpoint import read_info
     from sernet_ros.live_run import LiveRun
 
@@ -148,7 +149,9 @@ def _run(options: argparse.Namespace, command: str) -> int:
         "input_qos:=reliable",
         *options.param,
     ]
-    with LiveRun(out, parameters, options.params_file) as live:
+    with ExitStack() as stack:
+        with interrupts.held():
+            live = stack.enter_context(LiveRun(out, parameters, options.params_file))
         _say("source", f"{source.name}, {source.length or '?'} frames at {source.rate:g} Hz")
         _say("transport", live.domain)
         live.wait_until_active(options.ready_timeout, lambda words: _say("node", words))

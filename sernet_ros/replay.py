@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from sernet_core.errors import InputError, SernetError
 from sernet_ros.ahead import read_ahead
 from sernet_ros.fastdds import use_profile
+from sernet_ros.interrupts import Interrupts
 from sernet_ros.matching import Sent, rate_of
 from sernet_ros.sources import Picture, Source, SyntheticOptions, Unreadable, open_source
 from sernet_ros.startup import MISSING_PACKAGE, explain_missing
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 when frames were published, 2 for a request that cannot be met.
     """
+    interrupts = Interrupts(0, signal.SIGINT, signal.SIGTERM)
     try:
         import rclpy
         from rclpy.signals import SignalHandlerOptions
@@ -60,28 +62,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     arguments = list(sys.argv if argv is None else ["replay", *argv])
     options = build_parser().parse_args(remove_ros_args(arguments)[1:])
+    camera = None
     try:
+        interrupts.begin()
         source = open_source(options.source, options.split, synthetic_options(options))
-        log = _Log(options.log)
-        profile = use_profile()
-        # Plain KeyboardInterrupt in this one-threaded program: no context that vanishes between two calls.
-        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        camera = Camera(_camera_options(options))
-        try:
+        with closing(_Log(options.log)) as log:
+            profile = use_profile()
+            with interrupts.held():
+                # Signals stay Python's: no context may vanish between two calls.
+                rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+                camera = Camera(_camera_options(options))
             camera.get_logger().info(profile)
-            with closing(log):
-                _replay(camera, source, options, log)
-        finally:
-            # A second Ctrl-C during the teardown would only add a traceback.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            camera.destroy_node()
-            rclpy.shutdown()
+            _replay(camera, source, options, log)
     except SernetError as error:
         print(f"replay: error: {error}", file=sys.stderr)
         return _BAD_REQUEST
     except KeyboardInterrupt:
         return 0
+    finally:
+        interrupts.ignore()
+        if camera is not None:
+            camera.destroy_node()
+        rclpy.try_shutdown()
     return 0
 
 

@@ -233,7 +233,9 @@ def test_ctrl_c_takes_every_process_along(model: Path, tmp_path: Path) -> None:
         wait_for(under_way(out), process)
         children = psutil.Process(process.pid).children(recursive=True)
         assert len(children) >= 2
-        process.send_signal(signal.SIGINT)
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.02)
         output, _ = process.communicate(timeout=PATIENCE)
     finally:
         end(process)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rclpy
+from handlers import takes_signals
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -244,17 +245,35 @@ def test_the_clock_goes_on_while_an_answer_is_awaited(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_loop_cleanly(
+def test_signals_end_a_loop_cleanly_however_many_come(
     listener: Listener, folder: tuple[Path, list[np.ndarray]], number: signal.Signals
 ) -> None:
     process = start_replayer(folder[0], "--loop", "--rate", "30", namespace=listener.namespace)
     try:
         wait_for(lambda: len(listener.images) > 2)
         process.send_signal(number)
+        deadline = time.monotonic() + PATIENCE
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+            process.send_signal(number)
         output, _ = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
     assert process.returncode == 0 and "Traceback" not in output, output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_start_ends_it_cleanly(
+    folder: tuple[Path, list[np.ndarray]], number: signal.Signals
+) -> None:
+    process = start_replayer(folder[0], "--wait", "1")
+    try:
+        wait_for(lambda: takes_signals(process.pid))
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+    assert (process.returncode, output) == (0, "")
 
 
 def test_a_missing_source_is_told_without_a_traceback(tmp_path: Path) -> None:
