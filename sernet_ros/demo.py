@@ -15,21 +15,18 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
-import cv2
-
 from sernet_core.errors import EngineError, InputError, SernetError
-from sernet_core.labels import ClassSet
-from sernet_core.report import OverlayVideo, contact_sheet, render_page
 from sernet_ros.interrupts import Interrupts
-from sernet_ros.live_report import RunFacts, accuracy_note, build_report
 from sernet_ros.matching import throughput
-from sernet_ros.recording import Recording
 from sernet_ros.replay import LOCKSTEP, add_synthetic_arguments, parse_rate, synthetic_options, whole_number
 from sernet_ros.sources import SYNTHETIC, Source, open_source
 from sernet_ros.startup import MISSING_PACKAGE, explain_missing
 
+# What needs OpenCV, NumPy, torch or ROS is imported once `main` has seen that it is there.
 if TYPE_CHECKING:
+    from sernet_core.labels import ClassSet
     from sernet_ros.live_run import LiveRun
+    from sernet_ros.recording import Recording
 
 FAILED, BAD_REQUEST, INTERRUPTED = 1, 2, 130
 AUTO = "auto"
@@ -136,7 +133,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> int:
     from sernet_core.checkpoint import read_info
+    from sernet_core.report import OverlayVideo
+    from sernet_ros.live_report import RunFacts, accuracy_note, build_report
     from sernet_ros.live_run import LiveRun
+    from sernet_ros.recording import Recording
 
     began = time.monotonic()
     info = read_info(options.model)
@@ -265,6 +265,10 @@ def _leave_results(
     out: Path, report: dict[str, Any], recording: Recording, classes: ClassSet, video_rate: float
 ) -> None:
     """Write the contact sheet, report.json and report.html; the video is there already."""
+    import cv2
+
+    from sernet_core.report import contact_sheet, render_page
+
     moments = {moment["stamp_ns"]: moment for moment in report["timeline"]}
     exhibits = [
         replace(shown, caption=_caption(moments.get(int(shown.caption)))) for shown in recording.exhibits()
