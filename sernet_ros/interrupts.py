@@ -21,13 +21,13 @@ class Interrupts:
 
     Args:
         code: Exit code of the process for a signal before `begin`.
-        numbers: The signals. One that the process was started to ignore, as by nohup, stays ignored.
+        numbers: The signals. A hang-up that nohup has the process ignore stays ignored.
     """
 
     def __init__(self, code: int, *numbers: signal.Signals) -> None:
         self._code = code
         self._begun = self._taken = self._held = False
-        self._numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+        self._numbers = [number for number in numbers if number != signal.SIGHUP or not _is_ignored(number)]
         for number in self._numbers:
             signal.signal(number, self._take)
 
@@ -58,3 +58,7 @@ class Interrupts:
             self._taken = True
             if not self._held:
                 raise KeyboardInterrupt
+
+
+def _is_ignored(number: signal.Signals) -> bool:
+    return signal.getsignal(number) is signal.SIG_IGN

@@ -17,7 +17,7 @@ from sernet_ros.interrupts import Interrupts
 def send(*numbers):
     for number in numbers:
         os.kill(os.getpid(), number)
-interrupts = Interrupts(7, signal.SIGINT, signal.SIGTERM)
+interrupts = Interrupts(7, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """
 
 
@@ -69,6 +69,11 @@ except KeyboardInterrupt:
     assert run(code) == (0, "whole\ntaken")
 
 
-def test_a_signal_that_the_process_was_started_to_ignore_stays_ignored() -> None:
-    code = "interrupts.begin(); send(signal.SIGINT); print('goes on')"
-    assert run(code, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) == (0, "goes on")
+def test_nohup_keeps_its_meaning_and_a_background_job_of_a_script_can_be_interrupted() -> None:
+    def ignore() -> None:
+        for number in (signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+
+    code = "interrupts.begin(); send(signal.SIGHUP); print('goes on', flush=True)"
+    assert run(code, preexec_fn=ignore) == (0, "goes on")
+    assert run("send(signal.SIGINT)", preexec_fn=ignore) == (7, "")
