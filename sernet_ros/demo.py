@@ -173,6 +173,7 @@ def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> i
         min_answered=options.min_answered,
         node_exit=outcome.node_exit,
         command=command,
+        source_length=source.length,
     )
     report = build_report(facts, outcome.log.sent, outcome.log.unreadable, recording, node, outcome.usage)
     if outcome.node_exit is not None:
@@ -267,7 +268,7 @@ def _leave_results(
     """Write the contact sheet, report.json and report.html; the video is there already."""
     import cv2
 
-    from sernet_core.report import contact_sheet, render_page
+    from sernet_core.report import contact_sheet, render_page, subject
 
     moments = {moment["stamp_ns"]: moment for moment in report["timeline"]}
     exhibits = [
@@ -275,7 +276,7 @@ def _leave_results(
     ]
     sheet = None
     if exhibits:
-        title = f"{report['model']} on {report['source']['name']}"
+        title = f"{report['model']} on {subject(report)}"
         if report["miou"] is not None:
             title += f": {report['miou']:.1f} % mIoU"
         pixels = cv2.cvtColor(contact_sheet(exhibits, classes, title), cv2.COLOR_RGB2BGR)

@@ -22,7 +22,7 @@ from sernet_core.errors import InputError
 from sernet_core.labels import CAMVID
 from sernet_core.metrics import ConfusionMatrix
 from sernet_core.network import NetworkConfig, build_network
-from sernet_core.report import OverlayVideo
+from sernet_core.report import OverlayVideo, render_page, subject
 from sernet_core.runtime import Segmenter
 from sernet_ros.live_report import RunFacts, accuracy_note, build_report
 from sernet_ros.live_run import isolate
@@ -132,7 +132,8 @@ def test_lockstep_on_the_synthetic_street_scores_as_offline(model: Path, tmp_pat
     assert {path.name for path in out.iterdir()} >= RESULTS
     report = json.loads((out / "report.json").read_text())
     assert report["frames"] == {
-        "sent": 6, "answered": 6, "dropped": 0, "unmatched": 0, "duplicates": 0, "scored": 6, "unreadable": 0,
+        "source": 6, "sent": 6, "answered": 6, "dropped": 0, "unmatched": 0, "duplicates": 0, "scored": 6,
+        "unreadable": 0,
     }  # fmt: skip
     assert report["passed"] and report["model"] == "tiny" and report["engine"] and report["device"] == "cpu"
     assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p95"] <= report["latency_ms"]["p99"]
@@ -208,7 +209,8 @@ def test_a_node_that_dies_is_reported(model: Path, frames: Path, tmp_path: Path)
     report = json.loads((out / "report.json").read_text())
     assert "exit code -9" in report["reasons"][0] and not report["passed"]
     assert "last words" in output and "active: listens to" in output
-    assert report["frames"]["sent"] < 2000
+    assert report["frames"]["sent"] < 2000 == report["frames"]["source"]
+    assert f"first {report['frames']['sent']} of 2000 frames" in (out / "report.html").read_text()
 
 
 def test_results_that_cannot_be_written_are_told(model: Path, tmp_path: Path) -> None:
@@ -349,6 +351,25 @@ def test_report_tells_restamped_masks(tmp_path: Path) -> None:
     assert not report["passed"] and "stamp that no frame has" in report["reasons"][0]
     assert report["miou"] is None and report["unreadable"] == ["b: torn"]
     json.dumps(report, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("length", "part"), [(3, None), (None, None), (101, "first 3 of 101 frames")]
+)  # fmt: skip
+def test_a_part_of_a_source_is_called_one(tmp_path: Path, length: int | None, part: str | None) -> None:
+    facts = RunFacts(
+        model="m", classes=CAMVID, notice="", source="camvid/val", accuracy_note="None here.",
+        asked_rate=None, one_by_one_rate=None, min_answered=0.0, node_exit=None, command="demo",
+        source_length=length,
+    )  # fmt: skip
+    sent = [Sent(index, str(index), 10 + index, 10 + index) for index in range(2)]
+    report = build_report(facts, sent, ["c: torn"], recording(tmp_path, with_truth=False), {})
+    assert report["frames"]["source"] == length and report["source"]["part"] == part
+    assert subject(report) == "camvid/val" + (f", {part}" if part else "")
+    page = render_page(report | {"video_note": ""})
+    title = page.partition("<title>")[2].partition("</title>")[0]
+    heading = page.partition("<h1>")[2].partition("</h1>")[0]
+    assert (str(part) in title) == (str(part) in heading) == (part is not None)
 
 
 def test_a_run_keeps_apart_from_the_users_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
