@@ -330,6 +330,24 @@ def test_masks_are_scored_once_and_only_against_their_own_truth(tmp_path: Path) 
     assert kept.size == (64, 48)
 
 
+def test_pictures_of_a_slow_node_are_kept_and_memory_is_not(tmp_path: Path) -> None:
+    kept = recording(tmp_path)
+    for answered in (100, 200):
+        for stamp in range(answered - 99, answered + 100):
+            kept.take(received(IMAGE, stamp))
+            kept.take(received(TRUTH, stamp))
+        kept.take(received(MASK, answered))
+        kept.take(received(OVERLAY, answered - 1))  # in whatever order the topics come
+        kept.take(received(OVERLAY, answered))
+    assert [exhibit.caption for exhibit in kept.exhibits()] == ["100", "200"]
+    assert min(kept._showing._waiting) > 198, "what a newer mask has passed is never answered"
+    for stamp in range(1000, 1400):
+        kept.take(received(IMAGE, stamp, size=(1600, 1200)))
+    assert len(kept._showing) <= 256
+    waiting = [array for parts in kept._showing._waiting.values() for array in parts.values()]
+    assert max(array.nbytes for array in waiting) <= 320 * 240 * 3
+
+
 def test_masks_of_another_size_than_their_frame_are_refused(tmp_path: Path) -> None:
     kept = recording(tmp_path)
     kept.take(received(TRUTH, 1))
