@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any
 from sernet_core.errors import EngineError, InputError, SernetError
 from sernet_ros.interrupts import Interrupts
 from sernet_ros.matching import throughput
-from sernet_ros.replay import LOCKSTEP, add_synthetic_arguments, parse_rate, synthetic_options, whole_number
+from sernet_ros.replay import (
+    LOCKSTEP,
+    add_synthetic_arguments,
+    number,
+    parse_rate,
+    synthetic_options,
+    whole_number,
+)
 from sernet_ros.sources import SYNTHETIC, Source, open_source
 from sernet_ros.startup import MISSING_PACKAGE, explain_missing
 
@@ -102,7 +109,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--frames", type=whole_number(1), metavar="N", help="stop after N frames")
-    length.add_argument("--seconds", type=float, default=70.0, help="stop after about so long (default: 70)")
+    length.add_argument(
+        "--seconds",
+        type=number(0.1, 86400.0),
+        default=70.0,
+        metavar="S",
+        help="stop after about so long (default: 70)",
+    )
     parser.add_argument("--model", default="sernet-r50-camvid", help="checkpoint: a name or a path")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda:N")
     parser.add_argument(
@@ -115,14 +128,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--params-file", type=Path, help="parameter file of the node")
     parser.add_argument(
         "--min-answered",
-        type=float,
+        type=number(0.0, 100.0),
         default=90.0,
         metavar="PERCENT",
         help="fail when fewer frames are answered (default: 90)",
     )
     parser.add_argument(
         "--ready-timeout",
-        type=float,
+        type=number(0.0, 86400.0),
         default=120.0,
         metavar="S",
         help="wait S seconds for the node (default: 120)",

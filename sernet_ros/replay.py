@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import signal
 import sys
 import time
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 LOCKSTEP = "lockstep"
 _BAD_REQUEST = 2
+_LONGEST = 86400.0  # seconds that one may ask to wait
 EPILOG = """\
 examples:
   replay ~/drive.mp4                               a video at its own rate
@@ -134,7 +136,7 @@ def _add_time_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--answer-timeout",
-        type=float,
+        type=number(0.0, _LONGEST),
         default=10.0,
         metavar="S",
         help="go on without an answer after S seconds (default: 10)",
@@ -163,7 +165,7 @@ def _add_message_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--wait-timeout",
-        type=float,
+        type=number(0.0, _LONGEST),
         default=60.0,
         metavar="S",
         help="give up waiting after S seconds (default: 60)",
@@ -358,6 +360,21 @@ def whole_number(least: int) -> Callable[[str], int]:
         return value
 
     return whole
+
+
+def number(least: float, most: float) -> Callable[[str], float]:
+    """Type of an option that measures, from `least` to `most`."""
+
+    def measure(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a number from {least:g} to {most:g}")
+        return value
+
+    return measure
 
 
 if __name__ == "__main__":

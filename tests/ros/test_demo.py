@@ -24,6 +24,7 @@ from sernet_core.metrics import ConfusionMatrix
 from sernet_core.network import NetworkConfig, build_network
 from sernet_core.report import OverlayVideo, render_page, subject
 from sernet_core.runtime import Segmenter
+from sernet_ros import demo, replay
 from sernet_ros.live_report import RunFacts, accuracy_note, build_report
 from sernet_ros.live_run import isolate
 from sernet_ros.matching import Sent
@@ -303,6 +304,27 @@ def test_frames_that_the_model_was_trained_on_are_no_measure(tmp_path: Path) -> 
 
 
 # Parts
+
+
+@pytest.mark.parametrize(
+    ("build", "option", "good", "bad"),
+    [
+        (demo.build_parser, "--seconds", "0.5", ("nan", "inf", "0", "-1", "soon")),
+        (demo.build_parser, "--min-answered", "0", ("nan", "-0.1", "100.1")),
+        (demo.build_parser, "--ready-timeout", "5", ("nan", "-1")),
+        (replay.build_parser, "--answer-timeout", "0.2", ("nan", "-1", "inf")),
+        (replay.build_parser, "--wait-timeout", "1", ("nan", "-1")),
+        (replay.build_parser, "--rate", "15", ("nan", "0", "fast")),
+    ],
+)
+def test_numbers_on_the_command_line_are_checked(build, option, good, bad, capsys) -> None:
+    source = ["synthetic"] if build is replay.build_parser else []
+    options = build().parse_args([*source, option, good])
+    assert getattr(options, option[2:].replace("-", "_")) == float(good)
+    for value in bad:
+        with pytest.raises(SystemExit) as ended:
+            build().parse_args([*source, f"{option}={value}"])
+        assert ended.value.code == 2 and f"'{value}'" in capsys.readouterr().err
 
 
 def received(topic: str, stamp_ns: int, value: int = 0, size: tuple[int, int] = (64, 48)) -> Received:
