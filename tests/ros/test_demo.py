@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from handlers import takes_signals
 
 from sernet_core.checkpoint import CheckpointInfo, save_checkpoint
 from sernet_core.errors import InputError
@@ -244,6 +245,18 @@ def test_ctrl_c_takes_every_process_along(model: Path, tmp_path: Path) -> None:
         end(process)
     assert process.returncode == 130 and "Traceback" not in output, output
     assert not [child for child in children if runs(child)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_packages_are_imported_ends_it_at_once(number: signal.Signals) -> None:
+    process = start("--model", "no-such-model")
+    try:
+        wait_for(lambda: takes_signals(process.pid), process)
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=PATIENCE)
+    finally:
+        end(process)
+    assert (process.returncode, output) == (130, "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
