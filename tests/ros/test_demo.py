@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from handlers import takes_signals
+from proc import takes_signals
 
 from sernet_core.checkpoint import CheckpointInfo, save_checkpoint
 from sernet_core.errors import InputError

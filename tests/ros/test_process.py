@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from handlers import takes_signals
 from live import PATIENCE, User, array_of, fresh_domain, fresh_namespace, picture
+from proc import has_large_segment, takes_signals
 
 from sernet_core.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from sernet_core.labels import CAMVID
@@ -132,6 +132,7 @@ def test_sigterm_ends_cleanly_and_an_unknown_parameter_is_told(segment, model: P
     process = segment("-p", f"model:={model}", "-p", "overlay_alpa:=0.5")
     process.says("Did you mean 'overlay_alpha'")
     process.says("active: listens to")
+    assert has_large_segment(process.process.pid), "the profile for large images has no effect"
     assert process.end(signal.SIGTERM) == 0, process.output()
     assert "Traceback" not in process.output()
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rclpy
-from handlers import takes_signals
+from proc import has_large_segment, takes_signals
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 
@@ -45,7 +45,7 @@ class Listener:
         self.clocks: list[int] = []
         self._context = rclpy.Context()
         rclpy.init(context=self._context, domain_id=DOMAIN)
-        node = Node("listener", namespace=self.namespace, context=self._context)
+        self.node = node = Node("listener", namespace=self.namespace, context=self._context)
         deep = QoSProfile(depth=200)
         self._masks = node.create_publisher(Image, "semantic_mask", deep)
         node.create_subscription(Image, "image", self._answer if answer else self.images.append, deep)
@@ -244,6 +244,36 @@ def test_the_clock_goes_on_while_an_answer_is_awaited(
     assert len([now for now in listener.clocks if second < now <= third]) > 3
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reliability", "durability"),
+    [
+        ((), ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE),
+        (
+            ("--qos", "sensor_data", "--durability", "transient_local"),
+            ReliabilityPolicy.BEST_EFFORT,
+            DurabilityPolicy.TRANSIENT_LOCAL,
+        ),
+    ],
+)
+def test_the_offered_quality_is_the_one_asked_for(
+    listener: Listener,
+    folder: tuple[Path, list[np.ndarray]],
+    arguments: tuple[str, ...],
+    reliability: ReliabilityPolicy,
+    durability: DurabilityPolicy,
+) -> None:
+    process = start_replayer(folder[0], "--loop", *arguments, namespace=listener.namespace)
+    try:
+        for topic in ("image", "ground_truth"):
+            name = f"{listener.namespace}/{topic}"
+            wait_for(lambda name=name: len(listener.node.get_publishers_info_by_topic(name)) == 1)
+            offered = listener.node.get_publishers_info_by_topic(name)[0].qos_profile
+            assert (offered.reliability, offered.durability) == (reliability, durability)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_a_loop_cleanly_however_many_come(
     listener: Listener, folder: tuple[Path, list[np.ndarray]], number: signal.Signals
@@ -251,6 +281,7 @@ def test_signals_end_a_loop_cleanly_however_many_come(
     process = start_replayer(folder[0], "--loop", "--rate", "30", namespace=listener.namespace)
     try:
         wait_for(lambda: len(listener.images) > 2)
+        assert has_large_segment(process.pid), "the profile for large images has no effect"
         process.send_signal(number)
         deadline = time.monotonic() + PATIENCE
         while process.poll() is None and time.monotonic() < deadline:
