@@ -9,26 +9,31 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
-import cv2
-
 from sernet_core.errors import EngineError, InputError, SernetError
-from sernet_core.labels import ClassSet
-from sernet_core.report import OverlayVideo, contact_sheet, render_page
-from sernet_ros.live_report import RunFacts, accuracy_note, build_report
+from sernet_ros.interrupts import Interrupts
 from sernet_ros.matching import throughput
-from sernet_ros.recording import Recording
-from sernet_ros.replay import LOCKSTEP, add_synthetic_arguments, parse_rate, synthetic_options, whole_number
+from sernet_ros.replay import (
+    LOCKSTEP,
+    add_synthetic_arguments,
+    number,
+    parse_rate,
+    synthetic_options,
+    whole_number,
+)
 from sernet_ros.sources import SYNTHETIC, Source, open_source
 from sernet_ros.startup import MISSING_PACKAGE, explain_missing
 
+# What needs OpenCV, NumPy, torch or ROS is imported once `main` has seen that it is there.
 if TYPE_CHECKING:
+    from sernet_core.labels import ClassSet
     from sernet_ros.live_run import LiveRun
+    from sernet_ros.recording import Recording
 
 FAILED, BAD_REQUEST, INTERRUPTED = 1, 2, 130
 AUTO = "auto"
@@ -60,12 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when enough frames were answered, 1 when not or when the node failed, 2 for a request that cannot
         be met, 130 after Ctrl-C, SIGTERM or the end of the terminal.
     """
+    interrupts = Interrupts(INTERRUPTED, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     words = list(sys.argv[1:] if argv is None else argv)
     options = build_parser().parse_args(words)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # Under nohup a closed terminal is ignored.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
     try:
         import sernet_core.checkpoint  # noqa: F401
         import sernet_ros.live_run  # noqa: F401
@@ -73,13 +75,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(explain_missing("demo", error, sys.executable), file=sys.stderr)
         return MISSING_PACKAGE
     try:
-        return _run(options, shlex.join(["python", "-m", "sernet_ros.demo", *words]))
+        interrupts.begin()
+        return _run(options, shlex.join(["python", "-m", "sernet_ros.demo", *words]), interrupts)
     except SernetError as error:
         print(f"demo: error: {error}", file=sys.stderr)
         return FAILED if isinstance(error, EngineError) else BAD_REQUEST
     except KeyboardInterrupt:
         print("demo: interrupted; its processes have ended", file=sys.stderr)
         return INTERRUPTED
+    finally:
+        interrupts.ignore()
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -104,7 +109,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--frames", type=whole_number(1), metavar="N", help="stop after N frames")
-    length.add_argument("--seconds", type=float, default=70.0, help="stop after about so long (default: 70)")
+    length.add_argument(
+        "--seconds",
+        type=number(0.1, 86400.0),
+        default=70.0,
+        metavar="S",
+        help="stop after about so long (default: 70)",
+    )
     parser.add_argument("--model", default="sernet-r50-camvid", help="checkpoint: a name or a path")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda:N")
     parser.add_argument(
@@ -117,14 +128,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--params-file", type=Path, help="parameter file of the node")
     parser.add_argument(
         "--min-answered",
-        type=float,
+        type=number(0.0, 100.0),
         default=90.0,
         metavar="PERCENT",
         help="fail when fewer frames are answered (default: 90)",
     )
     parser.add_argument(
         "--ready-timeout",
-        type=float,
+        type=number(0.0, 86400.0),
         default=120.0,
         metavar="S",
         help="wait S seconds for the node (default: 120)",
@@ -133,9 +144,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace, command: str) -> int:
+def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> int:
     from sernet_core.checkpoint import read_info
+    from sernet_core.report import OverlayVideo
+    from sernet_ros.live_report import RunFacts, accuracy_note, build_report
     from sernet_ros.live_run import LiveRun
+    from sernet_ros.recording import Recording
 
     began = time.monotonic()
     info = read_info(options.model)
@@ -148,7 +162,9 @@ def _run(options: argparse.Namespace, command: str) -> int:
         "input_qos:=reliable",
         *options.param,
     ]
-    with LiveRun(out, parameters, options.params_file) as live:
+    with ExitStack() as stack:
+        with interrupts.held():
+            live = stack.enter_context(LiveRun(out, parameters, options.params_file))
         _say("source", f"{source.name}, {source.length or '?'} frames at {source.rate:g} Hz")
         _say("transport", live.domain)
         live.wait_until_active(options.ready_timeout, lambda words: _say("node", words))
@@ -173,6 +189,7 @@ def _run(options: argparse.Namespace, command: str) -> int:
         min_answered=options.min_answered,
         node_exit=outcome.node_exit,
         command=command,
+        source_length=source.length,
     )
     report = build_report(facts, outcome.log.sent, outcome.log.unreadable, recording, node, outcome.usage)
     if outcome.node_exit is not None:
@@ -265,13 +282,17 @@ def _leave_results(
     out: Path, report: dict[str, Any], recording: Recording, classes: ClassSet, video_rate: float
 ) -> None:
     """Write the contact sheet, report.json and report.html; the video is there already."""
+    import cv2
+
+    from sernet_core.report import contact_sheet, render_page, subject
+
     moments = {moment["stamp_ns"]: moment for moment in report["timeline"]}
     exhibits = [
         replace(shown, caption=_caption(moments.get(int(shown.caption)))) for shown in recording.exhibits()
     ]
     sheet = None
     if exhibits:
-        title = f"{report['model']} on {report['source']['name']}"
+        title = f"{report['model']} on {subject(report)}"
         if report["miou"] is not None:
             title += f": {report['miou']:.1f} % mIoU"
         pixels = cv2.cvtColor(contact_sheet(exhibits, classes, title), cv2.COLOR_RGB2BGR)

@@ -36,6 +36,7 @@ class RunFacts:
         min_answered: Percent of the frames that must be answered.
         node_exit: Exit code of the node if it ended during the run.
         command: How to repeat it.
+        source_length: Frames of the source; None where it is not known.
     """
 
     model: str
@@ -48,6 +49,7 @@ class RunFacts:
     min_answered: float
     node_exit: int | None
     command: str
+    source_length: int | None = None
 
 
 def accuracy_note(source: Source, info: CheckpointInfo) -> str:
@@ -100,6 +102,7 @@ def build_report(
         "reasons": reasons,
         **_accuracy(facts, recording),
         "frames": {
+            "source": facts.source_length,
             "sent": books.sent,
             "answered": books.answered,
             "dropped": books.dropped,
@@ -133,6 +136,7 @@ def build_report(
         },
         "source": {
             "name": facts.source,
+            "part": _part(books.sent + len(unreadable), facts.source_length),
             "size": "x".join(map(str, recording.size)) if recording.size else None,
         },
         "unreadable": list(unreadable),
@@ -168,6 +172,11 @@ def _reasons(facts: RunFacts, books: Account) -> list[str]:
     if books.unmatched:
         reasons.append(f"{books.unmatched} masks carry a stamp that no frame has")
     return reasons
+
+
+def _part(taken: int, length: int | None) -> str | None:
+    """Which part of the source was replayed; None for all of it, or where its length is not known."""
+    return f"first {taken} of {length} frames" if length and taken < length else None
 
 
 def _accuracy(facts: RunFacts, recording: Recording) -> dict[str, Any]:

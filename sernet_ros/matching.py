@@ -93,6 +93,11 @@ class StampPairs(Generic[T]):
             self._waiting.popitem(last=False)
         return None
 
+    def forget_before(self, stamp_ns: int, kind: str) -> None:
+        """Forget every older stamp that still has nothing of a kind."""
+        for stamp in [one for one, parts in self._waiting.items() if one < stamp_ns and kind not in parts]:
+            del self._waiting[stamp]
+
     def __len__(self) -> int:
         return len(self._waiting)
 

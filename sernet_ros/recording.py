@@ -9,7 +9,7 @@ import numpy as np
 from sernet_core.errors import InputError
 from sernet_core.labels import ClassSet
 from sernet_core.metrics import ConfusionMatrix
-from sernet_core.report import Exhibit, Exhibits, OverlayVideo
+from sernet_core.report import Exhibit, Exhibits, OverlayVideo, thumbnail
 from sernet_ros.matching import StampPairs
 
 IMAGE, TRUTH, MASK, OVERLAY = "image", "ground_truth", "semantic_mask", "semantic_overlay"
@@ -56,8 +56,8 @@ class Recording:
         self._exhibits = Exhibits()
         self._scoring: StampPairs[np.ndarray] = StampPairs((TRUTH, MASK))
         kinds = (IMAGE, MASK, OVERLAY, *([TRUTH] if with_truth else []))
-        # Whole pictures: fewer of them wait than of the small masks.
-        self._showing: StampPairs[np.ndarray] = StampPairs(kinds, limit=24)
+        # Thumbnails, so that many frames can wait for a node that takes seconds to answer.
+        self._showing: StampPairs[np.ndarray] = StampPairs(kinds, limit=256)
 
     def take(self, received: Received) -> None:
         """Take one message."""
@@ -71,7 +71,10 @@ class Recording:
             self._video.write(received.array)
         if self._with_truth and received.topic in (TRUTH, MASK):
             self._score(received)
-        parts = self._showing.add(received.stamp_ns, received.topic, received.array)
+        if received.topic == MASK:
+            # The node never goes back to an image older than the one that it has answered.
+            self._showing.forget_before(received.stamp_ns, MASK)
+        parts = self._showing.add(received.stamp_ns, received.topic, thumbnail(received.array))
         if parts:
             self._exhibits.offer(
                 Exhibit(str(received.stamp_ns), parts[IMAGE], parts[MASK], parts.get(TRUTH), parts[OVERLAY])

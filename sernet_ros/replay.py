@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import signal
 import sys
 import time
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from sernet_core.errors import InputError, SernetError
 from sernet_ros.ahead import read_ahead
 from sernet_ros.fastdds import use_profile
+from sernet_ros.interrupts import Interrupts
 from sernet_ros.matching import Sent, rate_of
 from sernet_ros.sources import Picture, Source, SyntheticOptions, Unreadable, open_source
 from sernet_ros.startup import MISSING_PACKAGE, explain_missing
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 LOCKSTEP = "lockstep"
 _BAD_REQUEST = 2
+_LONGEST = 86400.0  # seconds that one may ask to wait
 EPILOG = """\
 examples:
   replay ~/drive.mp4                               a video at its own rate
@@ -48,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 when frames were published, 2 for a request that cannot be met.
     """
+    interrupts = Interrupts(0, signal.SIGINT, signal.SIGTERM)
     try:
         import rclpy
         from rclpy.signals import SignalHandlerOptions
@@ -60,28 +64,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     arguments = list(sys.argv if argv is None else ["replay", *argv])
     options = build_parser().parse_args(remove_ros_args(arguments)[1:])
+    camera = None
     try:
+        interrupts.begin()
         source = open_source(options.source, options.split, synthetic_options(options))
-        log = _Log(options.log)
-        profile = use_profile()
-        # Plain KeyboardInterrupt in this one-threaded program: no context that vanishes between two calls.
-        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        camera = Camera(_camera_options(options))
-        try:
+        with closing(_Log(options.log)) as log:
+            profile = use_profile()
+            with interrupts.held():
+                # Signals stay Python's: no context may vanish between two calls.
+                rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+                camera = Camera(_camera_options(options))
             camera.get_logger().info(profile)
-            with closing(log):
-                _replay(camera, source, options, log)
-        finally:
-            # A second Ctrl-C during the teardown would only add a traceback.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            camera.destroy_node()
-            rclpy.shutdown()
+            _replay(camera, source, options, log)
     except SernetError as error:
         print(f"replay: error: {error}", file=sys.stderr)
         return _BAD_REQUEST
     except KeyboardInterrupt:
         return 0
+    finally:
+        interrupts.ignore()
+        if camera is not None:
+            camera.destroy_node()
+        rclpy.try_shutdown()
     return 0
 
 
@@ -132,7 +136,7 @@ def _add_time_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--answer-timeout",
-        type=float,
+        type=number(0.0, _LONGEST),
         default=10.0,
         metavar="S",
         help="go on without an answer after S seconds (default: 10)",
@@ -161,7 +165,7 @@ def _add_message_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--wait-timeout",
-        type=float,
+        type=number(0.0, _LONGEST),
         default=60.0,
         metavar="S",
         help="give up waiting after S seconds (default: 60)",
@@ -356,6 +360,21 @@ def whole_number(least: int) -> Callable[[str], int]:
         return value
 
     return whole
+
+
+def number(least: float, most: float) -> Callable[[str], float]:
+    """Type of an option that measures, from `least` to `most`."""
+
+    def measure(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a number from {least:g} to {most:g}")
+        return value
+
+    return measure
 
 
 if __name__ == "__main__":

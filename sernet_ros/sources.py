@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from sernet_core.errors import ConfigError, InputError, unknown_name
-from sernet_core.labels import ClassSet
-from sernet_core.media import Video, is_image, list_images, read_image
+
+# What needs OpenCV or NumPy is imported where it is used: the command lines are read without them.
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sernet_core.labels import ClassSet
 
 SYNTHETIC = "synthetic"
 DEFAULT_RATE = 15.0
@@ -84,6 +87,8 @@ def open_source(where: str, split: str | None = None, synthetic: SyntheticOption
     """
     if where == SYNTHETIC and split is None:
         return _synthetic(synthetic or SyntheticOptions())
+    from sernet_core.media import is_image, list_images
+
     path = Path(where).expanduser()
     if where == SYNTHETIC or (path.is_dir() and (split is not None or _splits(path))):
         return _dataset(where if where == SYNTHETIC else path, split)
@@ -155,6 +160,8 @@ def _dataset(root: str | Path, split: str | None) -> Source:
 
 
 def _images(name: str, paths: list[Path]) -> Source:
+    from sernet_core.media import read_image
+
     def frames() -> Iterator[Picture | Unreadable]:
         for path in paths:
             try:
@@ -166,6 +173,8 @@ def _images(name: str, paths: list[Path]) -> Source:
 
 
 def _video(path: Path) -> Source:
+    from sernet_core.media import Video
+
     video = Video(path)
 
     def frames() -> Iterator[Picture | Unreadable]:

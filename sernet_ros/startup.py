@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from sernet_core.errors import missing_package
 
 MISSING_PACKAGE = 2
 """Exit code of an executable that cannot import what it needs."""
+
+# What rclpy and the messages consist of, by the naming rules of ROS packages.
+_ROS_NAMES = re.compile(r"rclpy|rpyutils|(ament|rosidl)_\w+|\w+_(msgs|srvs|interfaces)")
 
 _ROS_REMEDY = """\
 Either use a ROS 2 installation: source /opt/ros/<distro>/setup.bash and the workspace's install/setup.bash
@@ -22,8 +27,6 @@ def explain_missing(program: str, error: Exception, python: str) -> str:
         python: Path of the interpreter.
     """
     name = (getattr(error, "name", None) or "").partition(".")[0]
-    from_ros = name in ("rclpy", "rcl_interfaces", "builtin_interfaces", "rpyutils") or name.endswith("_msgs")
-    words = (
-        f"ROS 2 cannot be imported: {error}\n{_ROS_REMEDY}" if from_ros else missing_package(error, python)
-    )
-    return f"{program}: {words}"
+    if _ROS_NAMES.fullmatch(name):
+        return f"{program}: ROS 2 cannot be imported: {error}\n{_ROS_REMEDY}"
+    return f"{program}: {missing_package(error, python)}"

@@ -31,7 +31,7 @@ def render_page(report: Report, sheet: bytes | None = None, video: bytes | None 
         _usage(report),
         _details(report),
     ]
-    title = escape(f"{report['model']} on {report['source']['name']}")
+    title = escape(f"{report['model']} on {subject(report)}")
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -41,12 +41,18 @@ def render_page(report: Report, sheet: bytes | None = None, video: bytes | None 
     )
 
 
+def subject(report: Report) -> str:
+    """What a run was about: the source, and which part of it where that was not all."""
+    source = report["source"]
+    return f"{source['name']}, {source['part']}" if source.get("part") else str(source["name"])
+
+
 def _head(report: Report) -> str:
     verdict = "passed" if report["passed"] else "failed"
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in report["reasons"])
     return (
         f'<header><p class="kicker">Live segmentation report &middot; {escape(report["created"])}</p>'
-        f"<h1>{escape(report['model'])} <small>on {escape(report['source']['name'])}</small></h1>"
+        f"<h1>{escape(report['model'])} <small>on {escape(subject(report))}</small></h1>"
         f'<p><span class="pill {verdict}">{verdict}</span> {escape(report["headline"])}</p>'
         + (f'<ul class="reasons">{reasons}</ul>' if reasons else "")
         + "</header>"

@@ -90,6 +90,13 @@ def contact_sheet(exhibits: Sequence[Exhibit], classes: ClassSet, title: str) ->
     return np.concatenate([_header(title, columns, width), *rows, _legend(classes, width)])
 
 
+def thumbnail(image: np.ndarray) -> np.ndarray:
+    """An image, uint8 (H, W, 3) RGB or (H, W) class ids, at the size that a sheet shows it in."""
+    height = max(1, round(image.shape[0] * TILE_WIDTH / image.shape[1]))
+    interpolation = cv2.INTER_AREA if image.ndim == 3 else cv2.INTER_NEAREST
+    return cv2.resize(image, (TILE_WIDTH, height), interpolation=interpolation)
+
+
 def _shrink(exhibit: Exhibit) -> Exhibit:
     height = max(1, round(exhibit.image.shape[0] * TILE_WIDTH / exhibit.image.shape[1]))
     size = (TILE_WIDTH, height)

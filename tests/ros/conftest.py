@@ -19,6 +19,7 @@ WITHOUT_ROS = {
     "test_compressed_codec.py",
     "test_finish.py",
     "test_image_codec.py",
+    "test_interrupts.py",
     "test_matching.py",
     "test_rle.py",
     "test_sources.py",

@@ -29,6 +29,7 @@ from std_srvs.srv import SetBool
 
 from sernet_core.errors import EngineError
 from sernet_core.labels import CAMVID
+from sernet_ros.publishers import label_info_format
 from sernet_ros.segmenter_node import SegmenterNode
 
 PATIENCE = 30.0
@@ -116,6 +117,14 @@ def image_message(image: np.ndarray, encoding: str = "rgb8", padding: int = 0, *
 def array_of(message: Image) -> np.ndarray:
     shape = (message.height, message.width) + ((3,) if message.encoding == "rgb8" else ())
     return np.frombuffer(message.data, np.uint8).reshape(shape)
+
+
+def read_label_info(message: Any) -> dict[str, Any]:
+    """Class names from whichever of the two messages carries them."""
+    if isinstance(message, String):
+        return json.loads(message.data)
+    entries = [{"class_id": one.class_id, "class_name": one.class_name} for one in message.class_map]
+    return {"class_map": entries, "threshold": message.threshold}
 
 
 class User:
@@ -241,12 +250,19 @@ class User:
 
     def label_info(self) -> dict[str, Any]:
         """Subscribe late to the class names, and wait for them."""
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        messages: list[String] = []
-        subscription = self.user.create_subscription(String, "label_info_json", messages.append, latched)
+        subscription, messages = self.listen_to_label_info()
         self.until(lambda: messages, "label info")
         self.user.destroy_subscription(subscription)
-        return json.loads(messages[0].data)
+        return messages[0]
+
+    def listen_to_label_info(self) -> tuple[Any, list[dict[str, Any]]]:
+        """Subscribe to the class names as this installation publishes them; they arrive in the list."""
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        messages: list[dict[str, Any]] = []
+        kind, topic, _ = label_info_format()
+        return self.user.create_subscription(
+            kind, topic, lambda message: messages.append(read_label_info(message)), latched
+        ), messages
 
 
 class Live(User):

@@ -18,6 +18,8 @@ from live import FakeSegmenter, Live, array_of, expected_mask, image_message, pi
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 
+from sernet_ros.publishers import label_info_format
+
 NAMES = ["front", "left", "side/rear"]
 
 
@@ -88,7 +90,8 @@ def test_diagnostics_and_labels_stand_under_each_camera(rig: Rig) -> None:
     assert rig.values("front")["answered"] == "0"
     assert rig.values("side/rear")["input_topic"].endswith("/side/rear/image")
     names = dict(rig.one.user.get_topic_names_and_types())
-    assert {f"{rig.one.namespace}/{name}/label_info_json" for name in NAMES} <= set(names)
+    labels = label_info_format()[1]
+    assert {f"{rig.one.namespace}/{name}/{labels}" for name in NAMES} <= set(names)
 
 
 def test_one_that_sends_rubbish_or_nothing_does_not_disturb_the_others(rig: Rig) -> None:

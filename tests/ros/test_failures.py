@@ -123,6 +123,17 @@ def test_an_image_that_the_network_refuses_is_rejected(live) -> None:
     one.ask(picture())
 
 
+def test_a_rejection_is_logged_once_for_each_cause(live, capfd: pytest.CaptureFixture[str]) -> None:
+    one: Live = live()
+    for encoding in ("nv24", "nv24", "32FC1", "nv24", "32FC1"):
+        one.send(picture(), encoding)
+        one.counted("rejected", one.sent)
+    logged = [line for line in capfd.readouterr().err.splitlines() if "image rejected" in line]
+    assert len(logged) == 2, logged
+    assert "nv24" in logged[0] and "32FC1" in logged[1]
+    assert one.values()["rejected.unknown_encoding"] == "3" and one.values()["rejected.depth_image"] == "2"
+
+
 def test_an_unexpected_error_costs_one_frame(live) -> None:
     class Flaky(FakeSegmenter):
         def segment(self, image: np.ndarray, **wanted):

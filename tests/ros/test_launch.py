@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import re
@@ -151,6 +152,16 @@ def test_several_cameras_have_their_topics_under_their_prefixes(dry_run) -> None
 
 def test_every_parameter_argument_is_a_parameter_of_the_node() -> None:
     assert PARAMETERS - {"use_sim_time"} <= set(FIELDS)
+
+
+def test_the_example_in_the_docs_passes_arguments_that_exist() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "node.md").read_text()
+    example = (
+        text.partition("## In a launch file of your own")[2].partition("```python\n")[2].partition("```")[0]
+    )
+    calls = [node for node in ast.walk(ast.parse(example)) if isinstance(node, ast.keyword)]
+    (given,) = (call.value.func.value for call in calls if call.arg == "launch_arguments")
+    assert {key.value for key in given.keys} <= ARGUMENTS and len(given.keys) == 4
 
 
 @pytest.mark.parametrize(

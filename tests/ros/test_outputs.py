@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +10,8 @@ import cv2
 import numpy as np
 import pytest
 from live import FakeSegmenter, Live, array_of, expected_confidence, expected_mask, picture
-from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from std_msgs.msg import String
 
 from sernet_core.labels import AUTOWARE, CAMVID
 from sernet_core.relabel import Labeling
@@ -217,10 +215,8 @@ def test_several_parameters_change_between_two_frames(live) -> None:
 
 def test_names_are_published_anew_when_they_change(live) -> None:
     one: Live = live()
-    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    messages: list[String] = []
-    one.user.create_subscription(String, "label_info_json", messages.append, latched)
+    _, messages = one.listen_to_label_info()
     one.until(lambda: len(messages) == 1, "the model's names")
     assert one.set(overlay_alpha=0.1)[0] and one.set(label_remap="autoware")[0]
     one.until(lambda: len(messages) == 2, "Autoware's")
-    assert [len(json.loads(message.data)["class_map"]) for message in messages] == [11, 16]
+    assert [len(message["class_map"]) for message in messages] == [11, 16]

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from live import PATIENCE, User, array_of, fresh_domain, fresh_namespace, picture
+from proc import has_large_segment, takes_signals
 
 from sernet_core.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from sernet_core.labels import CAMVID
@@ -131,7 +132,19 @@ def test_sigterm_ends_cleanly_and_an_unknown_parameter_is_told(segment, model: P
     process = segment("-p", f"model:={model}", "-p", "overlay_alpa:=0.5")
     process.says("Did you mean 'overlay_alpha'")
     process.says("active: listens to")
+    assert has_large_segment(process.process.pid), "the profile for large images has no effect"
     assert process.end(signal.SIGTERM) == 0, process.output()
+    assert "Traceback" not in process.output()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_packages_are_imported_ends_cleanly(segment, number: signal.Signals) -> None:
+    process = segment()
+    deadline = time.monotonic() + IMPORT_PATIENCE
+    while not takes_signals(process.process.pid):
+        assert process.process.poll() is None and time.monotonic() < deadline, process.output()
+        time.sleep(0.01)
+    assert process.end(number, number) == 0, process.output()
     assert "Traceback" not in process.output()
 
 

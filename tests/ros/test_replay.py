@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rclpy
+from proc import has_large_segment, takes_signals
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 
@@ -44,7 +45,7 @@ class Listener:
         self.clocks: list[int] = []
         self._context = rclpy.Context()
         rclpy.init(context=self._context, domain_id=DOMAIN)
-        node = Node("listener", namespace=self.namespace, context=self._context)
+        self.node = node = Node("listener", namespace=self.namespace, context=self._context)
         deep = QoSProfile(depth=200)
         self._masks = node.create_publisher(Image, "semantic_mask", deep)
         node.create_subscription(Image, "image", self._answer if answer else self.images.append, deep)
@@ -243,18 +244,67 @@ def test_the_clock_goes_on_while_an_answer_is_awaited(
     assert len([now for now in listener.clocks if second < now <= third]) > 3
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reliability", "durability"),
+    [
+        ((), ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE),
+        (
+            ("--qos", "sensor_data", "--durability", "transient_local"),
+            ReliabilityPolicy.BEST_EFFORT,
+            DurabilityPolicy.TRANSIENT_LOCAL,
+        ),
+    ],
+)
+def test_the_offered_quality_is_the_one_asked_for(
+    listener: Listener,
+    folder: tuple[Path, list[np.ndarray]],
+    arguments: tuple[str, ...],
+    reliability: ReliabilityPolicy,
+    durability: DurabilityPolicy,
+) -> None:
+    process = start_replayer(folder[0], "--loop", *arguments, namespace=listener.namespace)
+    try:
+        for topic in ("image", "ground_truth"):
+            name = f"{listener.namespace}/{topic}"
+            wait_for(lambda name=name: len(listener.node.get_publishers_info_by_topic(name)) == 1)
+            offered = listener.node.get_publishers_info_by_topic(name)[0].qos_profile
+            assert (offered.reliability, offered.durability) == (reliability, durability)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_loop_cleanly(
+def test_signals_end_a_loop_cleanly_however_many_come(
     listener: Listener, folder: tuple[Path, list[np.ndarray]], number: signal.Signals
 ) -> None:
     process = start_replayer(folder[0], "--loop", "--rate", "30", namespace=listener.namespace)
     try:
         wait_for(lambda: len(listener.images) > 2)
+        assert has_large_segment(process.pid), "the profile for large images has no effect"
         process.send_signal(number)
+        deadline = time.monotonic() + PATIENCE
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+            process.send_signal(number)
         output, _ = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
     assert process.returncode == 0 and "Traceback" not in output, output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_start_ends_it_cleanly(
+    folder: tuple[Path, list[np.ndarray]], number: signal.Signals
+) -> None:
+    process = start_replayer(folder[0], "--wait", "1")
+    try:
+        wait_for(lambda: takes_signals(process.pid))
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+    assert (process.returncode, output) == (0, "")
 
 
 def test_a_missing_source_is_told_without_a_traceback(tmp_path: Path) -> None:

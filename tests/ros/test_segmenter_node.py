@@ -8,7 +8,7 @@ import weakref
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from live import FakeSegmenter, Live, array_of, expected_mask, image_message, picture
+from live import FakeSegmenter, Live, array_of, expected_mask, image_message, picture, read_label_info
 from std_msgs.msg import String
 
 from sernet_core.labels import CAMVID, overlay
@@ -104,9 +104,11 @@ def test_label_info_where_vision_msgs_is_installed(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(publishers.importlib, "import_module", lambda name: stand_in)
     kind, topic, make = publishers.label_info_format()
     assert kind is LabelInfo and topic == "label_info"
-    info = make(dict(enumerate(CAMVID.names)), 0.25)
+    names = dict(enumerate(CAMVID.names))
+    info = make(names, 0.25)
     assert [(entry.class_id, entry.class_name) for entry in info.class_map] == list(enumerate(CAMVID.names))
     assert info.threshold == 0.25
+    assert read_label_info(info) == read_label_info(publishers._label_json(names, 0.25))
 
 
 def test_label_info_without_vision_msgs() -> None:
