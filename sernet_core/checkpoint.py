@@ -41,6 +41,7 @@ class CheckpointInfo:
         input_size: Width and height that the network was trained for.
         mean: Of RGB in 0..1, subtracted from the input.
         std: Of RGB in 0..1, divides the input.
+        temperature: Divides the logits before the confidence is taken, see `calibration`.
         notice: Terms under which the weights may be used.
         recipe: Settings of the training run.
         data: What it was trained on; `stems` lists the training frames of all data sets by name.
@@ -52,6 +53,7 @@ class CheckpointInfo:
     input_size: tuple[int, int]
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    temperature: float = 1.0
     notice: str = ""
     recipe: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -65,6 +67,9 @@ class CheckpointInfo:
             raise ConfigError(
                 f"mean and std: must be finite and std positive, got {self.mean} and {self.std}"
             )
+        heat = self.temperature
+        if not isinstance(heat, float | int) or not (math.isfinite(heat) and heat > 0):
+            raise ConfigError(f"temperature: must be finite and positive, is {heat!r}")
         size = self.input_size
         if len(size) != 2 or not all(isinstance(x, int) and x >= MIN_SIZE for x in size):
             raise ConfigError(f"input_size: needs two numbers from {MIN_SIZE}, got {size}")

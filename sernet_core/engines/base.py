@@ -105,7 +105,7 @@ class Engine(ABC):
         """
         self.precision = self.resolve(source.device, source.precision)
         self.plan = plan
-        self.upsampler = Upsampler(plan)
+        self.upsampler = Upsampler(plan, source.info.temperature)
 
     @classmethod
     def resolve(cls, device: str, precision: str) -> str:

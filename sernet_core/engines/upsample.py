@@ -53,10 +53,16 @@ class _Axis:
 
 
 class Upsampler:
-    """Masks and confidences of a plan from logits float32 (K, h/4, w/4) of the padded input."""
+    """Masks and confidences of a plan from logits float32 (K, h/4, w/4) of the padded input.
 
-    def __init__(self, plan: Plan) -> None:
+    Args:
+        plan: The sizes.
+        temperature: Divides the logits for the confidence; the mask does not depend on it.
+    """
+
+    def __init__(self, plan: Plan, temperature: float = 1.0) -> None:
         self._plan = plan
+        self._temperature = temperature
         height, width = plan.padded
         self._rows = _Axis.of(height // 4, plan.network[0], plan.frame[0])
         self._columns = _Axis.of(width // 4, plan.network[1], plan.frame[1])
@@ -74,7 +80,7 @@ class Upsampler:
 
     def confidence(self, logits: Tensor) -> np.ndarray:
         """uint8 (H, W), the largest softmax probability times 255."""
-        full = self.full(logits)
+        full = self.full(logits) / self._temperature
         best = (full.amax(0) - full.logsumexp(0)).exp()
         return (best * 255).round().to(torch.uint8).cpu().numpy()
 
