@@ -35,7 +35,7 @@ help: ## List the targets and their variables
 	@echo "  PYTHON=python3.12     the Python that makes .venv (3.11 or 3.12)"
 	@echo "  PIP_ARGS=\"...\"        further arguments for pip, e.g. for a CPU-only torch; kept (docs/install.md)"
 	@echo "  SOURCE=PATH RATE=HZ   demo: your own video, folder of frames or CamVid tree; frames a second"
-	@echo "  SPLIT=NAME            demo: part of a CamVid tree, e.g. val"
+	@echo "  SPLIT=NAME            demo: part of a CamVid tree, e.g. val (docs/demo.md: its layout)"
 	@echo "  OUT=DIR               demo: where its results go (out/demo)"
 	@echo "  DEMO_ARGS=\"...\"       demo: further arguments (make demo DEMO_ARGS=--help)"
 	@echo "  TEST_ARGS=\"...\"       test: arguments for pytest, e.g. TEST_ARGS=\"-k codec\""

@@ -89,7 +89,10 @@ class TreeDataset:
         folder = root / split / "images"
         if not folder.is_dir():
             splits = sorted(path.parent.name for path in root.glob("*/images"))
-            raise ConfigError(f"{root}: {unknown_name('split', split, splits)}")
+            words = (
+                f"{unknown_name('split', split, splits)}; a split is a folder SPLIT/images with SPLIT/labels"
+            )
+            raise ConfigError(f"{root}: {words}")
         self.name = f"{root.name}/{split}"
         self.classes = _read_classes(root / "classes.csv")
         images = by_stem(sorted(list_images(folder)))

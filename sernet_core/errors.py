@@ -19,7 +19,19 @@ class CheckpointError(SernetError):
 
 
 class InputError(SernetError):
-    """An image, a label or a data set that is not what it must be."""
+    """An image, a label or a data set that is not what it must be.
+
+    Args:
+        words: The message.
+        cause: What all messages of this kind have in common, for those who tell of each kind once.
+
+    Attributes:
+        cause: As given.
+    """
+
+    def __init__(self, words: str = "", cause: object = None) -> None:
+        super().__init__(words)
+        self.cause = cause
 
 
 class EngineError(SernetError):

@@ -58,7 +58,10 @@ def list_images(folder: Path) -> list[Path]:
     """
     paths = [path for path in folder.iterdir() if path.is_file() and is_image(path)]
     if not paths:
-        raise InputError(f"{folder}: no images in this folder ({', '.join(IMAGE_SUFFIXES)})")
+        raise InputError(
+            f"{folder}: no images in this folder ({', '.join(IMAGE_SUFFIXES)}); the root of a data set holds "
+            "SPLIT/images and SPLIT/labels"
+        )
     return sorted(paths, key=_natural)
 
 

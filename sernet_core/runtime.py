@@ -66,7 +66,8 @@ class InputSize:
             InputError: The frame is a strip, which scaling would blow up beyond any memory.
         """
         if max(height, width) > MAX_ASPECT * min(height, width):
-            raise InputError(f"a frame of {width}x{height} is longer than {MAX_ASPECT} times its other side")
+            words = f"a frame of {width}x{height} is longer than {MAX_ASPECT} times its other side"
+            raise InputError(words, cause="strip")
         if self.target is None:
             return max(height, MIN_SIZE), max(width, MIN_SIZE)
         target_width, target_height = self.target

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from importlib import metadata
 
 from sernet_ros.package_files import config_file
 
-# Both are read, by older and newer releases of Fast DDS.
+# Read by Fast DDS 2 and by Fast DDS 3, which warns of the first.
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+_WITH_FAST_DDS_2 = ("humble", "iron", "jazzy")
+_FIRST_RMW_WITH_FAST_DDS_3 = 9  # major version of rmw_fastrtps_cpp; Jazzy has 8
 
 
 def use_profile(environment: MutableMapping[str, str] = os.environ) -> str:
@@ -28,6 +31,17 @@ def use_profile(environment: MutableMapping[str, str] = os.environ) -> str:
     path = config_file("fastdds.xml")
     if path is None:
         return "no Fast DDS profile found (config/fastdds.xml): large images may get lost"
-    for variable in PROFILE_VARIABLES:
+    for variable in PROFILE_VARIABLES[1:] if _has_fast_dds_3(environment) else PROFILE_VARIABLES:
         environment[variable] = str(path)
     return f"Fast DDS profile for large images: {path}"
+
+
+def _has_fast_dds_3(environment: Mapping[str, str]) -> bool:
+    """Whether Fast DDS is known to be of version 3 or later: by the ROS distribution, or the Python wheel."""
+    if distribution := environment.get("ROS_DISTRO"):
+        return distribution not in _WITH_FAST_DDS_2
+    try:
+        version = metadata.version("ros-rmw-fastrtps-cpp")
+    except metadata.PackageNotFoundError:
+        return False
+    return int(version.partition(".")[0]) >= _FIRST_RMW_WITH_FAST_DDS_3

@@ -32,7 +32,8 @@ class Region:
         """
         height, width = image.shape[:2]
         if self.x >= width or self.y >= height:
-            raise InputError(f"roi: begins at ({self.x}, {self.y}), outside of the image of {width}x{height}")
+            words = f"roi: begins at ({self.x}, {self.y}), outside of the image of {width}x{height}"
+            raise InputError(words, cause="roi")
         bottom = min(self.y + self.height, height) if self.height else height
         right = min(self.x + self.width, width) if self.width else width
         return slice(self.y, bottom), slice(self.x, right)

@@ -14,6 +14,7 @@ from live import FakeSegmenter, Live, array_of, expected_mask, image_message, pi
 
 from sernet_core.errors import CheckpointError, InputError
 from sernet_core.relabel import Labeling
+from sernet_core.runtime import InputSize
 from sernet_ros import channel
 from sernet_ros.image_codec import ENCODINGS
 
@@ -132,6 +133,21 @@ def test_a_rejection_is_logged_once_for_each_cause(live, capfd: pytest.CaptureFi
     assert len(logged) == 2, logged
     assert "nv24" in logged[0] and "32FC1" in logged[1]
     assert one.values()["rejected.unknown_encoding"] == "3" and one.values()["rejected.depth_image"] == "2"
+
+
+def test_each_cause_of_an_unusable_image_is_logged(live, capfd: pytest.CaptureFixture[str]) -> None:
+    class Real(FakeSegmenter):
+        def segment(self, image: np.ndarray, **wanted):
+            InputSize.parse("model", self.input_size).of(*image.shape[:2])
+            return super().segment(image, **wanted)
+
+    one: Live = live(Real(), roi=[0, 10, 0, 0])
+    for height, width in ((8, 8), (5, 9), (11, 64), (11, 64)):  # above the region twice, a strip in it twice
+        one.send(picture(height, width))
+        one.counted("rejected.unusable", one.sent)
+    logged = [line for line in capfd.readouterr().err.splitlines() if "image rejected" in line]
+    assert len(logged) == 2, logged
+    assert "outside of the image of 8x8" in logged[0] and "a frame of 64x1 is longer" in logged[1]
 
 
 def test_an_unexpected_error_costs_one_frame(live) -> None:

@@ -98,8 +98,8 @@ def test_synthetic_street_is_the_same_in_every_run() -> None:
     ("make", "split", "error", "words"),
     [
         (lambda root: root / "missing", None, InputError, "no such file or folder"),
-        (lambda root: root, None, InputError, "no images in this folder"),
-        (lambda root: root, "val", ConfigError, "unknown split 'val'"),
+        (lambda root: root, None, InputError, "no images in this folder .*SPLIT/images and SPLIT/labels"),
+        (lambda root: root, "val", ConfigError, "unknown split 'val'.*SPLIT/images with SPLIT/labels"),
         (lambda root: root / "film.mp4", None, InputError, "not a video that can be decoded"),
         (lambda root: root / "film.mp4", "val", ConfigError, "is no data set"),
     ],
