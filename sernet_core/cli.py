@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "train a network, or go on with an interrupted run",
     "engines": "list what can run the network on this machine",
     "export": "write a model as a file for other runtimes",
+    "quantize": "make the int8 model of a checkpoint for OpenVINO",
     "benchmark": "time models on engines, side by side",
     "profile": "count parameters and multiply-accumulates of any variant",
     "synthesize": "write procedural street scenes with exact labels",

@@ -1,0 +1,100 @@
+"""int8 for OpenVINO by post-training quantisation (NNCF), calibrated on frames of a data set."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from sernet_core.datasets import Dataset
+from sernet_core.engines.base import Source, missing_packages
+from sernet_core.engines.cache import weights_hash
+from sernet_core.engines.graph import INPUT, export_graph
+from sernet_core.engines.openvino import import_openvino, name_ports, no_reports, quantised_path
+from sernet_core.engines.plan import Plan
+from sernet_core.errors import ConfigError, InputError
+from sernet_core.runtime import InputSize
+
+DEFAULT_FRAMES = 300
+
+
+def quantize(source: Source, dataset: Dataset, *, frames: int = DEFAULT_FRAMES, quiet: bool = False) -> Path:
+    """Write the int8 model of a checkpoint beside it, where the engine openvino finds it.
+
+    Weights and activations of convolutions become int8; normalisation, gates and resizing stay float32. The
+    ranges of the activations are those that the network has on the frames.
+
+    Args:
+        source: On the CPU.
+        dataset: Frames like those of the network's task, best those that it was trained on.
+        frames: How many to use, spread over the data set.
+        quiet: No progress bar while frames are read.
+
+    Returns:
+        The .xml file; the weights lie in a .bin file beside it.
+
+    Raises:
+        ConfigError: A package is missing, or no frame is to be used.
+        InputError: The files cannot be written.
+    """
+    if fault := missing_packages(("openvino", "nncf")):
+        raise ConfigError(f"quantisation: {fault}")
+    if frames < 1:
+        raise ConfigError(f"frames: needs at least 1, got {frames}")
+    path = quantised_path(source.path)
+    inputs = _inputs(source, dataset, frames, quiet=quiet)
+    model = _quantized(source, inputs)
+    name_ports(model)
+    facts = {
+        "weights": weights_hash(source.model),
+        "calibrated_on": f"{len(inputs)} frames of {dataset.name}",
+        "notice": source.info.notice,
+    }
+    for key, value in facts.items():
+        model.set_rt_info(value, ["sernet", key])
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder:
+            draft = Path(folder) / path.name
+            import_openvino().save_model(model, draft, compress_to_fp16=False)
+            # Where the .xml is, its weights are: it comes last.
+            draft.with_suffix(".bin").replace(path.with_suffix(".bin"))
+            draft.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    return path
+
+
+def _inputs(source: Source, dataset: Dataset, frames: int, *, quiet: bool) -> list[np.ndarray]:
+    """Frames as the network gets them, uint8 (h, w, 3), evenly spread over a data set."""
+    sizing = InputSize.parse("model", source.info.input_size)
+    stride = source.info.network.output_stride
+    chosen = np.unique(np.linspace(0, len(dataset) - 1, min(frames, len(dataset))).round().astype(int))
+
+    def prepared() -> Iterator[np.ndarray]:
+        for index in tqdm(chosen, "read frames", unit="frame", leave=False, disable=quiet or None):
+            image = dataset[int(index)].image
+            height, width = image.shape[:2]
+            yield Plan((height, width), sizing.of(height, width), stride).prepare(image)
+
+    return list(prepared())
+
+
+def _quantized(source: Source, inputs: list[np.ndarray]) -> Any:
+    openvino = import_openvino()
+    with no_reports():
+        import nncf
+    nncf.set_log_level(logging.ERROR)
+    model = openvino.convert_model(export_graph(source.model.copied(), source.info.network.output_stride))
+    name_ports(model)
+    return nncf.quantize(  # shows its progress itself
+        model,
+        nncf.Dataset(inputs, lambda frame: {INPUT: frame[None]}),
+        # Gates make activations that are not symmetric: silu's lowest value is -0.28, its highest any.
+        preset=nncf.QuantizationPreset.MIXED,
+        subset_size=len(inputs),
+    )

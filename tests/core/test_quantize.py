@@ -1,0 +1,107 @@
+"""int8: calibrated on a data set, tied to its weights, found by the engine."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sernet_core.checkpoint import load_checkpoint, save_checkpoint
+from sernet_core.cli import main
+from sernet_core.datasets import open_dataset
+from sernet_core.engines.base import Source, missing_packages
+from sernet_core.engines.cache import EngineCache
+from sernet_core.engines.choose import build
+from sernet_core.engines.openvino import import_openvino, quantised_path
+from sernet_core.engines.parity import street_frames
+from sernet_core.engines.plan import Plan
+from sernet_core.errors import ConfigError, EngineError
+from sernet_core.quantize import quantize
+from sernet_core.runtime import Segmenter
+
+# Tracing and converting take long on a machine that is busy with other things.
+pytestmark = pytest.mark.timeout(600)
+
+PLAN = Plan((64, 96), (64, 96), 16)
+
+
+def source_of(model: Path, precision: str = "auto") -> Source:
+    return Source.load(model, EngineCache(model.parent / "cache"), precision=precision, threads=1)
+
+
+@pytest.fixture(scope="module")
+def quantized(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the small model with its int8 model beside it."""
+    if fault := missing_packages(("openvino", "nncf")):
+        pytest.skip(f"quantisation: {fault}")
+    model = tmp_path_factory.mktemp("int8") / "small.safetensors"
+    shutil.copy(small_model, model)
+    assert main(["quantize", "--model", str(model), "--data", "synthetic", "--frames", "4"]) == 0
+    return model
+
+
+def test_int8_is_close_to_fp32_and_smaller(quantized: Path) -> None:
+    path = quantised_path(quantized)
+    assert sorted(file.name for file in quantized.parent.iterdir() if file.is_file()) == [
+        "small.int8.bin",
+        "small.int8.xml",
+        "small.safetensors",
+    ]
+    model = import_openvino().Core().read_model(path)
+    types = [node.get_type_name() for node in model.get_ops()]
+    assert types.count("FakeQuantize") > 20  # the convolutions' inputs, at least
+    assert model.get_rt_info(["sernet", "calibrated_on"]).astype(str) == "4 frames of synthetic/train"
+    parameters = sum(value.numel() for value in load_checkpoint(quantized).network.parameters())
+    assert path.with_suffix(".bin").stat().st_size < 1.2 * parameters  # a byte a weight
+
+    frame = street_frames(64, 96, 1)[0]
+    exact = build("openvino", source_of(quantized), PLAN).logits(frame).flatten().clone()
+    coarse = build("openvino", source_of(quantized, "int8"), PLAN).logits(frame).flatten()
+    assert not torch.equal(exact, coarse)
+    assert torch.corrcoef(torch.stack([exact, coarse]))[0, 1] > 0.98
+
+
+def test_segmenter_runs_int8_at_other_sizes(quantized: Path) -> None:
+    segmenter = Segmenter.load(
+        quantized, device="cpu", engine="openvino", precision="int8", input_size="source", threads=1
+    )
+    assert segmenter.segment(np.zeros((70, 101, 3), np.uint8)).mask.shape == (70, 101)
+    assert (segmenter.engine, segmenter.precision) == ("openvino", "int8")
+
+
+def test_int8_of_other_weights_is_refused(quantized: Path, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(quantized)
+    with torch.no_grad():
+        checkpoint.network.head.classify.bias += 1
+    other = tmp_path / "other.safetensors"
+    save_checkpoint(other, checkpoint.network, checkpoint.info)
+    with pytest.raises(EngineError, match=r"needs .*other\.int8\.xml, which is not there; sernet quantize"):
+        build("openvino", source_of(other, "int8"), PLAN)
+    for suffix in (".xml", ".bin"):
+        shutil.copy(quantised_path(quantized).with_suffix(suffix), quantised_path(other).with_suffix(suffix))
+    with pytest.raises(EngineError, match=r"was made from other weights than those of .*other\.safetensors"):
+        build("openvino", source_of(other, "int8"), PLAN)
+
+
+def test_auto_with_int8_runs_int8_or_says_why_not(quantized: Path, caplog: pytest.LogCaptureFixture) -> None:
+    segmenter = Segmenter.load(
+        quantized, device="cpu", engine="auto", precision="int8", engine_cache_dir=quantized.parent / "auto"
+    )
+    segmenter.segment(street_frames(64, 96, 1)[0])
+    if segmenter.engine == "openvino":
+        assert segmenter.precision == "int8"
+    else:  # random weights may decide so narrowly that int8 moves the masks too far
+        assert (segmenter.engine, segmenter.precision) == ("eager", "fp32")
+        assert "openvino is out: has mIoU" in caplog.text
+
+
+def test_refusals(small_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if missing_packages(("openvino", "nncf")):
+        with pytest.raises(ConfigError, match="not installed: "):
+            quantize(source_of(small_model), open_dataset("synthetic", "train"))
+        return
+    assert main(["quantize", "--model", str(small_model), "--data", "synthetic", "--frames", "0"]) == 2
+    assert "frames: needs at least 1" in capsys.readouterr().err
