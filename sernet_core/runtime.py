@@ -16,7 +16,7 @@ from sernet_core.engines.choose import contenders
 from sernet_core.engines.plan import Plan
 from sernet_core.engines.pool import EnginePool
 from sernet_core.engines.registry import CHOICES, PRECISIONS, engine_class
-from sernet_core.errors import ConfigError, InputError, unknown_name
+from sernet_core.errors import ConfigError, EngineError, InputError, unknown_name
 from sernet_core.labels import ClassSet
 from sernet_core.network import MIN_SIZE
 
@@ -193,16 +193,25 @@ class Segmenter:
 
         Raises:
             InputError: Not such an image.
-            EngineError: The engine cannot be built, or its output is not finite: there is no mask to trust.
+            EngineError: The engine cannot be built, the memory does not suffice, or the output is not finite:
+                there is no mask to trust.
             ConfigError: The engine cache cannot be written.
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise InputError(f"a frame is uint8 (H, W, 3), got {image.dtype} {image.shape}")
         height, width = image.shape[:2]
         plan = Plan((height, width), self.network_size(height, width), self.info.network.output_stride)
-        engine = self._pool.engine(plan)
-        self.engine, self.precision = engine.name, engine.precision
-        return engine.segment(image, confidence=confidence)
+        try:
+            engine = self._pool.engine(plan)
+            self.engine, self.precision = engine.name, engine.precision
+            return engine.segment(image, confidence=confidence)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            raise EngineError(
+                f"{self.device} has too little memory for a network input of {plan.network[1]}x"
+                f"{plan.network[0]}: take a smaller input_size, or precision fp16 on a GPU ({error})"
+            ) from error
 
     def segment_many(
         self, images: Sequence[np.ndarray], *, confidence: bool = False
@@ -220,6 +229,11 @@ class Segmenter:
             except Exception as error:
                 answers.append(error)
         return answers
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    # On a CPU torch has no type of its own for it.
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _check_settings(device: str, engine: str, precision: str, threads: int) -> str:

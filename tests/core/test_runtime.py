@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sernet_core.checkpoint import load_checkpoint
+from sernet_core.engines.eager import Eager
 from sernet_core.errors import CheckpointError, ConfigError, EngineError, InputError
 from sernet_core.runtime import InputSize, Segmenter
 
@@ -136,3 +137,38 @@ def test_cuda_agrees_with_cpu(small_model: Path, precision: str) -> None:
     cpu = Segmenter.load(small_model, device="cpu").segment(image).mask
     gpu = Segmenter.load(small_model, device="cuda:0", precision=precision).segment(image).mask
     assert (cpu == gpu).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_too_little_memory_is_told_with_the_remedy_and_passes(
+    small_model: Path, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
+) -> None:
+    segmenter = Segmenter.load(small_model)
+    image = np.zeros((96, 128, 3), np.uint8)
+    whole = segmenter.segment(image).mask
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Eager, "logits", fail)
+        with pytest.raises(EngineError, match=r"too little memory for a network input of .* input_size"):
+            segmenter.segment(image)
+    np.testing.assert_array_equal(segmenter.segment(image).mask, whole)
+
+
+def test_other_runtime_errors_stay_what_they_are(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    segmenter = Segmenter.load(small_model)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(Eager, "logits", fail)
+    with pytest.raises(RuntimeError, match="something else"):
+        segmenter.segment(np.zeros((96, 128, 3), np.uint8))
