@@ -73,9 +73,9 @@ class EnginePool:
         try:
             self._build(plan)
             self.fault = ""
-        except SernetError as error:
-            self.fault = str(error)
-            _log.error("eager serves: %s", error)
+        except Exception as error:  # whatever it is, a thread of its own must not die of it unheard
+            self.fault = str(error) if isinstance(error, SernetError) else f"{type(error).__name__}: {error}"
+            _log.error("eager serves: %s", self.fault)
             self._keep(plan, reference(self._source, plan))
 
     def _keep(self, plan: Plan, engine: Engine) -> None:
