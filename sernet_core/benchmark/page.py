@@ -13,9 +13,9 @@ from sernet_core.report.style import STYLE
 Row = Mapping[str, Any]
 _COLUMNS = {
     "runs": "runs",
-    "median_ms": "median",
-    "p95_ms": "p95",
-    "p99_ms": "p99",
+    "median_ms": "median, ms",
+    "p95_ms": "p95, ms",
+    "p99_ms": "p99, ms",
     "built_memory_mb": "memory, MB",
 }
 
@@ -74,8 +74,9 @@ def _size(rows: Sequence[Row], width: int, height: int) -> str:
 def _level(level: str, rows: Sequence[Row]) -> str:
     most = max(row["speedup"]["median"] for row in rows)
     bars = "".join(
-        f'<div class="row mean"><span class="label">{escape(row["engine"])}</span><span class="track">'
-        f'<span class="fill" style="width:{100 * row["speedup"]["median"] / most:.1f}%"></span></span>'
+        f'<div class="row"><span class="label">{escape(_short(row, rows))}</span><span class="track"><span '
+        f'class="fill" style="background:var(--accent);width:{100 * row["speedup"]["median"] / most:.1f}%">'
+        "</span></span>"
         f'<span class="figure">{row["speedup"]["median"]:.2f}x</span></div>'
         for row in rows
     )
@@ -90,25 +91,31 @@ def _level(level: str, rows: Sequence[Row]) -> str:
     return (
         f"<h3>{escape(level)} <small>{escape(LEVELS[level])}; speed-up over eager</small></h3>"
         f'<div class="bars">{bars}</div>'
-        f"<table><tr><th>milliseconds</th><th>speed-up (quartiles)</th>{heads}</tr>{lines}</table>"
+        f"<table><tr><th></th><th>speed-up (quartiles)</th>{heads}</tr>{lines}</table>"
     )
 
 
 def _accuracy(report: Mapping[str, Any]) -> str:
-    """Accuracy against latency of the models with a figure, at the first size that they share."""
-    points = [
-        (row["median_ms"], scores["miou"], f"{_name(row)}, {name}")
+    """Accuracy against latency, for the models that state a figure on real frames, at the first size."""
+    rows = [
+        row
         for row in report["rows"]
-        for name, scores in report["accuracy"].get(row["model"], {}).items()
-        if row["level"] == "mask" and name.endswith("/val") and not name.startswith("synthetic")
+        # A checkpoint's figures are those of its own precision.
+        if row["level"] == "mask" and row["precision"] == "fp32"
         if [row["width"], row["height"]] == report["done"][0]
+    ]
+    points = [
+        (row["median_ms"], scores["miou"], _short(row, rows))
+        for row in rows
+        for name, scores in report["accuracy"].get(row["model"], {}).items()
+        if name.endswith("/val") and not name.startswith("synthetic")
     ]
     if not points:
         return ""
     width, height = report["done"][0]
     return (
-        "<section><h2>Accuracy against latency <small>mIoU in percent as the checkpoint states it for fp32; "
-        f"frame to mask at {width}x{height}</small></h2>"
+        "<section><h2>Accuracy against latency <small>mIoU in percent on the validation part, as the "
+        f"checkpoint states it; fp32, frame to mask at {width}x{height}</small></h2>"
         f"{scatter_chart(points, x_label='milliseconds', y_label='mIoU, %')}</section>"
     )
 
@@ -129,6 +136,12 @@ def _details(report: Mapping[str, Any]) -> str:
         for name, entries in tables.items()
     )
     return f'<section><h2>Details</h2><div class="tables">{parts}</div></section>'
+
+
+def _short(row: Row, rows: Sequence[Row]) -> str:
+    """Name of a row beside the others; the model is left out where there is one alone."""
+    one = len({other["model"] for other in rows}) == 1
+    return f"{row['engine']} {row['precision']}" if one else _name(row)
 
 
 def _name(row: Row) -> str:

@@ -44,8 +44,7 @@ def build(name: str, source: Source, plan: Plan) -> Engine:
     except SernetError:
         raise
     except Exception as error:  # whatever an engine's library raises
-        words = textwrap.shorten(f"{type(error).__name__}: {error}", LONGEST_REASON)
-        raise EngineError(f"engine {name} could not be built: {words}") from error
+        raise EngineError(f"engine {name} could not be built: {_words(error)}") from error
 
 
 def contenders(device: str, precision: str) -> list[str]:
@@ -100,14 +99,20 @@ def _race(names: list[str], source: Source, plan: Plan, built: dict[str, Engine]
         built: Receives the engines.
     """
     faults: dict[str, str] = {}
+    frames = street_frames(*plan.frame)
     for name in names:
         try:
-            built[name] = build(name, source, plan)
-        except EngineError as error:
-            faults[name] = str(error)
+            engine = build(name, source, plan)
+            engine.segment(frames[0])
+        except ConfigError:
+            raise
+        except Exception as error:  # it may also fail when it runs
+            faults[name] = str(error) if isinstance(error, EngineError) else _words(error)
+        else:
+            built[name] = engine
     eager = built["eager"] = reference(source, plan)
     exact = Eager(dataclasses.replace(source, precision="auto"), plan)
-    checks = compare(exact, built, street_frames(*plan.frame))
+    checks = compare(exact, built, frames)
     for name, parity in checks.items():
         if name != "eager" and (fault := parity.fault(built[name].precision)):
             faults[name] = fault
@@ -120,3 +125,7 @@ def _race(names: list[str], source: Source, plan: Plan, built: dict[str, Engine]
         "checks": {name: dataclasses.asdict(parity) for name, parity in checks.items()},
         "faults": faults,
     }
+
+
+def _words(error: Exception) -> str:
+    return textwrap.shorten(f"{type(error).__name__}: {error}", LONGEST_REASON)

@@ -90,7 +90,7 @@ def scatter_chart(points: Sequence[tuple[float, float, str]], *, x_label: str, y
     axes = _Axes(0.0, max(x for x, _, _ in points) * 1.25, max(y for _, y, _ in points) * 1.15)
     body = [axes.grid(x_label, y_label)]
     for index, (x, y, name) in enumerate(sorted(points)):
-        above = -9 if index % 2 else 18  # neighbours' names on either side of their dots
+        above = (-9, 18, -24, 33)[index % 4]  # names of neighbours must not touch
         body.append(
             f'<circle class="dot" cx="{axes.x(x):.1f}" cy="{axes.y(y):.1f}" r="4"/>'
             f'<text class="tick" x="{axes.x(x):.1f}" y="{axes.y(y) + above:.1f}" '

@@ -24,6 +24,8 @@ h1 {
 }
 h1 small { font-weight: 400; color: var(--soft); }
 h2 { font-size: 18px; margin: 0 0 16px; }
+h3 { font-size: 15px; margin: 22px 0 10px; }
+h3 small { font-weight: 400; font-size: 13px; color: var(--soft); margin-left: 6px; }
 h2 small { font-weight: 400; font-size: 14px; color: var(--soft); margin-left: 6px; }
 p { margin: 0; }
 .kicker { color: var(--soft); font-size: 13px; }
@@ -98,6 +100,7 @@ th, td {
   overflow-wrap: anywhere;
 }
 th { font-weight: 500; color: var(--soft); }
+.bars + table { margin-top: 14px; }
 .pair + table { margin-top: 14px; max-width: 560px; }
 .tables { columns: 2 380px; column-gap: 28px; }
 details { break-inside: avoid; margin-bottom: 20px; }

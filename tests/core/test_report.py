@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from sernet_core.errors import InputError
 from sernet_core.labels import CAMVID
 from sernet_core.report import Exhibit, Exhibits, OverlayVideo, contact_sheet, render_page
-from sernet_core.report.charts import histogram, line_chart
+from sernet_core.report.charts import histogram, line_chart, scatter_chart
 from sernet_core.report.facts import machine, versions
 from sernet_core.report.sheet import TILE_WIDTH
 
@@ -268,3 +268,17 @@ def test_no_video_without_frames(tmp_path: Path) -> None:
 def test_facts_name_the_machine() -> None:
     assert machine()["processor"] and int(machine()["cores"]) >= 1
     assert {"python", "numpy"} <= versions().keys()
+
+
+def test_scatter_chart_places_and_names_its_points() -> None:
+    chart = ElementTree.fromstring(
+        scatter_chart([(10, 50, "slow & good"), (5, 25, "fast")], x_label="ms", y_label="%")
+    )
+    dots = [(float(dot.get("cx")), float(dot.get("cy"))) for dot in chart.iter("circle")]
+    names = [text.text for text in chart.iter("text") if text.text in ("fast", "slow & good")]
+    assert names == ["fast", "slow & good"]  # from left to right
+    (fast_x, fast_y), (slow_x, slow_y) = dots
+    origin_x, origin_y = 52, 230 - 40
+    assert (slow_x - origin_x) == pytest.approx(2 * (fast_x - origin_x), abs=0.3)
+    assert (origin_y - slow_y) == pytest.approx(2 * (origin_y - fast_y), abs=0.3)
+    assert "Nothing was measured" in scatter_chart([], x_label="", y_label="")
