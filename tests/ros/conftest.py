@@ -16,10 +16,13 @@ os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 WITHOUT_ROS = {
     "test_children.py",
+    "test_command_lines.py",
     "test_compressed_codec.py",
+    "test_fastdds.py",
     "test_finish.py",
     "test_image_codec.py",
     "test_interrupts.py",
+    "test_live_report.py",
     "test_matching.py",
     "test_rle.py",
     "test_sources.py",

@@ -23,9 +23,8 @@ from sernet_core.errors import InputError
 from sernet_core.labels import CAMVID
 from sernet_core.metrics import ConfusionMatrix
 from sernet_core.network import NetworkConfig, build_network
-from sernet_core.report import OverlayVideo, render_page, subject
+from sernet_core.report import OverlayVideo
 from sernet_core.runtime import Segmenter
-from sernet_ros import demo, replay
 from sernet_ros.live_report import RunFacts, accuracy_note, build_report
 from sernet_ros.live_run import isolate
 from sernet_ros.matching import Sent
@@ -322,27 +321,6 @@ def test_frames_that_the_model_was_trained_on_are_no_measure(tmp_path: Path) -> 
 # Parts
 
 
-@pytest.mark.parametrize(
-    ("build", "option", "good", "bad"),
-    [
-        (demo.build_parser, "--seconds", "0.5", ("nan", "inf", "0", "-1", "soon")),
-        (demo.build_parser, "--min-answered", "0", ("nan", "-0.1", "100.1")),
-        (demo.build_parser, "--ready-timeout", "5", ("nan", "-1")),
-        (replay.build_parser, "--answer-timeout", "0.2", ("nan", "-1", "inf")),
-        (replay.build_parser, "--wait-timeout", "1", ("nan", "-1")),
-        (replay.build_parser, "--rate", "15", ("nan", "0", "fast")),
-    ],
-)
-def test_numbers_on_the_command_line_are_checked(build, option, good, bad, capsys) -> None:
-    source = ["synthetic"] if build is replay.build_parser else []
-    options = build().parse_args([*source, option, good])
-    assert getattr(options, option[2:].replace("-", "_")) == float(good)
-    for value in bad:
-        with pytest.raises(SystemExit) as ended:
-            build().parse_args([*source, f"{option}={value}"])
-        assert ended.value.code == 2 and f"'{value}'" in capsys.readouterr().err
-
-
 def received(topic: str, stamp_ns: int, value: int = 0, size: tuple[int, int] = (64, 48)) -> Received:
     width, height = size
     shape = (height, width, 3) if topic in (IMAGE, OVERLAY) else (height, width)
@@ -368,24 +346,6 @@ def test_masks_are_scored_once_and_only_against_their_own_truth(tmp_path: Path) 
     assert kept.size == (64, 48)
 
 
-def test_pictures_of_a_slow_node_are_kept_and_memory_is_not(tmp_path: Path) -> None:
-    kept = recording(tmp_path)
-    for answered in (100, 200):
-        for stamp in range(answered - 99, answered + 100):
-            kept.take(received(IMAGE, stamp))
-            kept.take(received(TRUTH, stamp))
-        kept.take(received(MASK, answered))
-        kept.take(received(OVERLAY, answered - 1))  # in whatever order the topics come
-        kept.take(received(OVERLAY, answered))
-    assert [exhibit.caption for exhibit in kept.exhibits()] == ["100", "200"]
-    assert min(kept._showing._waiting) > 198, "what a newer mask has passed is never answered"
-    for stamp in range(1000, 1400):
-        kept.take(received(IMAGE, stamp, size=(1600, 1200)))
-    assert len(kept._showing) <= 256
-    waiting = [array for parts in kept._showing._waiting.values() for array in parts.values()]
-    assert max(array.nbytes for array in waiting) <= 320 * 240 * 3
-
-
 def test_masks_of_another_size_than_their_frame_are_refused(tmp_path: Path) -> None:
     kept = recording(tmp_path)
     kept.take(received(TRUTH, 1))
@@ -407,25 +367,6 @@ def test_report_tells_restamped_masks(tmp_path: Path) -> None:
     assert not report["passed"] and "stamp that no frame has" in report["reasons"][0]
     assert report["miou"] is None and report["unreadable"] == ["b: torn"]
     json.dumps(report, allow_nan=False)
-
-
-@pytest.mark.parametrize(
-    ("length", "part"), [(3, None), (None, None), (101, "first 3 of 101 frames")]
-)  # fmt: skip
-def test_a_part_of_a_source_is_called_one(tmp_path: Path, length: int | None, part: str | None) -> None:
-    facts = RunFacts(
-        model="m", classes=CAMVID, notice="", source="camvid/val", accuracy_note="None here.",
-        asked_rate=None, one_by_one_rate=None, min_answered=0.0, node_exit=None, command="demo",
-        source_length=length,
-    )  # fmt: skip
-    sent = [Sent(index, str(index), 10 + index, 10 + index) for index in range(2)]
-    report = build_report(facts, sent, ["c: torn"], recording(tmp_path, with_truth=False), {})
-    assert report["frames"]["source"] == length and report["source"]["part"] == part
-    assert subject(report) == "camvid/val" + (f", {part}" if part else "")
-    page = render_page(report | {"video_note": ""})
-    title = page.partition("<title>")[2].partition("</title>")[0]
-    heading = page.partition("<h1>")[2].partition("</h1>")[0]
-    assert (str(part) in title) == (str(part) in heading) == (part is not None)
 
 
 def test_a_run_keeps_apart_from_the_users_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
