@@ -25,7 +25,7 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 export PIP_ARGS MIN_FREE_GB
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak lint types colcon format clean distclean
+.PHONY: help setup demo test soak lint types engines colcon format clean distclean
 
 help: ## List the targets and their variables
 	@echo "SERNet-Former for ROS 2. The first target that needs it makes .venv (README: what is downloaded)."
@@ -61,6 +61,9 @@ lint: setup ## Check style and formatting
 
 types: setup ## Check types
 	$(RUN) -m mypy
+
+engines: setup ## Add onnxruntime, the ONNX writer and the int8 quantiser to .venv (0.1 GB)
+	$(RUN) -m pip --disable-pip-version-check install --quiet $(PIP_ARGS) -r requirements/engines.txt
 
 # Run by .venv's Python: the executables' first line must name it, or they do not find torch.
 colcon: setup ## Build the ROS package with colcon into out/colcon
