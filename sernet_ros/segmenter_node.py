@@ -61,7 +61,7 @@ class SegmenterNode(LifecycleNode):
         self._loading: Background | None = None
         self._changing = Lock()  # held while the channels' rules change, by whichever thread
         self._interrupted = Event()
-        self._fault = self._refused = ""
+        self._fault = self._refused = self._engine_told = ""
         self.left_behind = False
         self._process = psutil.Process()
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 1)
@@ -312,6 +312,15 @@ class SegmenterNode(LifecycleNode):
             self._worker.watch()
         if self._loading is not None and self._loading.future.done():
             self._finish_swap(self._loading)
+        if self._network is not None:
+            self._tell_engine(self._network.segmenter)
+
+    def _tell_engine(self, segmenter: Any) -> None:
+        """Log which engine answers, when it changes: one is built while another serves."""
+        engine = f"{segmenter.engine}, {segmenter.precision}"
+        if engine != self._engine_told and not segmenter.building:
+            self._engine_told = engine
+            self.get_logger().info(f"engine in use: {engine}")
 
     # Diagnostics
 

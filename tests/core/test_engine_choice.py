@@ -122,6 +122,18 @@ def test_the_outcome_is_kept(small_model, tmp_path, contend, monkeypatch) -> Non
         load(small_model, tmp_path, input_size="128x64").segment(FRAME)  # another key
 
 
+def test_eager_wins_by_a_clear_lead_alone(small_model, tmp_path, contend, monkeypatch) -> None:
+    contend(Quick)
+    for eager, winner in ((0.9, "quick"), (0.7, "eager")):
+        speeds = {"quick": 1.0, "eager": eager}
+        monkeypatch.setattr(
+            choose, "compare", lambda _, engines, __, s=speeds: {n: Parity(1.0, 100.0, s[n]) for n in engines}
+        )
+        segmenter = load(small_model, tmp_path / winner)
+        segmenter.segment(FRAME)
+        assert segmenter.engine == winner
+
+
 def test_slower_ones_lose(small_model, tmp_path, contend, monkeypatch) -> None:
     contend(Quick)
     monkeypatch.setattr(
