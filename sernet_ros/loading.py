@@ -32,6 +32,17 @@ class Network:
     settings: Settings
     batch: int = 1
 
+    @property
+    def words(self) -> str:
+        """What a log says of it."""
+        one = self.segmenter
+        width, height = one.input_size
+        batch = f", up to {self.batch} images at once" if self.batch > 1 else ""
+        return (
+            f"model '{one.model}': {one.engine} on {one.device}, {one.precision}, {len(one.classes)} classes "
+            f"of {one.classes.name}, made for {width}x{height}{batch}"
+        )
+
 
 def same_network(one: Settings, other: Settings) -> bool:
     """Whether two settings mean the same network."""

@@ -178,7 +178,7 @@ class SegmenterNode(LifecycleNode):
                 told = time.monotonic()
                 self._report(f"loading model '{settings.model}', {told - started:.0f} s")
         network = future.result()
-        self.get_logger().info(f"{_introduced(network)}, ready in {time.monotonic() - started:.1f} s")
+        self.get_logger().info(f"{network.words}, ready in {time.monotonic() - started:.1f} s")
         return network
 
     def _pause(self) -> None:
@@ -246,7 +246,7 @@ class SegmenterNode(LifecycleNode):
             self.set_parameters_atomically([Parameter(name, value=getattr(kept, name)) for name in NETWORK])
             return
         self._refused = ""
-        self.get_logger().info(_introduced(network))
+        self.get_logger().info(network.words)
 
     # Services and parameters
 
@@ -374,17 +374,6 @@ class SegmenterNode(LifecycleNode):
 
 def _words(error: BaseException) -> str:
     return str(error) if isinstance(error, SernetError) else f"{type(error).__name__}: {error}"
-
-
-def _introduced(network: Network) -> str:
-    """What a log says of a network that is ready."""
-    one = network.segmenter
-    width, height = one.input_size
-    batch = f", up to {network.batch} images at once" if network.batch > 1 else ""
-    return (
-        f"model '{one.model}': {one.engine} on {one.device}, {one.precision}, {len(one.classes)} classes of "
-        f"{one.classes.name}, made for {width}x{height}{batch}"
-    )
 
 
 def _refusing(handler: Callable[..., Any], node: LifecycleNode) -> Callable[..., Any]:
