@@ -32,6 +32,7 @@ setup(
             "segment = sernet_ros.node:main",
             "replay = sernet_ros.replay:main",
             "demo = sernet_ros.demo:main",
+            "make_bag = sernet_ros.make_bag:main",
             "sernet = sernet_core.cli:main",
         ],
     },

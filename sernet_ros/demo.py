@@ -22,8 +22,17 @@ from sernet_core.labels import ClassSet
 from sernet_core.report import OverlayVideo, contact_sheet, render_page
 from sernet_ros.live_report import RunFacts, accuracy_note, build_report
 from sernet_ros.matching import throughput
+from sernet_ros.options import (
+    LOCKSTEP,
+    add_bag_arguments,
+    add_synthetic_arguments,
+    bag_words,
+    parse_rate,
+    synthetic_options,
+    topic_choice,
+    whole_number,
+)
 from sernet_ros.recording import Recording
-from sernet_ros.replay import LOCKSTEP, add_synthetic_arguments, parse_rate, synthetic_options, whole_number
 from sernet_ros.sources import SYNTHETIC, Source, open_source
 from sernet_ros.startup import MISSING_PACKAGE, explain_missing
 
@@ -92,7 +101,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder of the results (out/demo)")
     parser.add_argument(
-        "--source", default=SYNTHETIC, help="video, folder of images, data set, or 'synthetic' (default)"
+        "--source",
+        default=SYNTHETIC,
+        help="video, folder of images, data set, recording, or 'synthetic' (default)",
     )
     parser.add_argument("--split", help="part of the data set, e.g. val")
     parser.add_argument(
@@ -129,6 +140,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="S",
         help="wait S seconds for the node (default: 120)",
     )
+    add_bag_arguments(parser)
     add_synthetic_arguments(parser)
     return parser
 
@@ -139,7 +151,7 @@ def _run(options: argparse.Namespace, command: str) -> int:
 
     began = time.monotonic()
     info = read_info(options.model)
-    source = open_source(options.source, options.split, synthetic_options(options))
+    source = open_source(options.source, options.split, synthetic_options(options), topic_choice(options))
     note = accuracy_note(source, info)
     out = _prepare(options.out)
     parameters = [
@@ -248,6 +260,7 @@ def _replay_arguments(options: argparse.Namespace, pace: _Pace) -> list[str]:
         arguments += ["--town", options.town]
     width, height = options.size
     arguments += [
+        *bag_words(options),
         "--condition",
         options.condition,
         "--seed",
