@@ -6,7 +6,7 @@ import argparse
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,7 +213,7 @@ def write_bag(
     return Written(count, rate, tuple(unreadable))
 
 
-def _read(source: Source, repeat: int, frames: int | None) -> Iterator[Picture | Unreadable]:
+def _read(source: Source, repeat: int, frames: int | None) -> Generator[Picture | Unreadable, None, None]:
     from tqdm import tqdm
 
     total = source.length * repeat if source.length else None

@@ -15,6 +15,7 @@ import pytest
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 WITHOUT_ROS = {
+    "test_bag_reader.py",
     "test_children.py",
     "test_image_codec.py",
     "test_make_bag.py",
