@@ -33,6 +33,7 @@ setup(
             "replay = sernet_ros.replay:main",
             "demo = sernet_ros.demo:main",
             "make_bag = sernet_ros.make_bag:main",
+            "evaluate_bag = sernet_ros.evaluate_bag:main",
             "sernet = sernet_core.cli:main",
         ],
     },

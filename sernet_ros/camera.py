@@ -17,13 +17,15 @@ from sernet_ros.clock import ClockTicker, from_time, to_time
 from sernet_ros.image_codec import fill
 from sernet_ros.sources import Picture
 
+DEFAULT_FRAME_ID = "camera"
+
 
 @dataclass(frozen=True)
 class CameraOptions:
     """How the camera publishes.
 
     Attributes:
-        frame_id: Of every header.
+        frame_id: Of every header; None: as it was recorded, else "camera".
         encoding: rgb8 or bgr8.
         reliable: Reliable, or best effort as the sensor_data profile has it.
         latched: Durability transient_local: who comes late still gets the last frames.
@@ -32,7 +34,7 @@ class CameraOptions:
         answers: Topic whose images answer frames, for lock-step.
     """
 
-    frame_id: str = "camera"
+    frame_id: str | None = None
     encoding: str = "rgb8"
     reliable: bool = True
     latched: bool = False
@@ -82,7 +84,8 @@ class Camera(Node):
         message.encoding = self._options.encoding
         truth = None if picture.truth is None else fill(Image(), picture.truth, Header())
         self._stamp_ns = max(time.time_ns(), self._stamp_ns + 1) if stamp_ns is None else self._free(stamp_ns)
-        header = Header(stamp=to_time(self._stamp_ns), frame_id=self._options.frame_id)
+        frame_id = self._options.frame_id or picture.frame_id or DEFAULT_FRAME_ID
+        header = Header(stamp=to_time(self._stamp_ns), frame_id=frame_id)
         if self._ticker:
             # Recorded stamps may be out of order, but the clock must not turn back.
             self._clock_ns = max(self._clock_ns, self._stamp_ns)

@@ -26,9 +26,9 @@ from sernet_ros.options import (
     whole_number,
 )
 from sernet_ros.sources import Picture, Source, Unreadable, open_source
+from sernet_ros.startup import BAD_REQUEST, INTERRUPTED
 
 IMAGES = ("raw", "jpeg", "png")
-_BAD_REQUEST, _INTERRUPTED = 2, 130
 EPILOG = """\
 examples:
   make_bag ~/camvid --split val --out val           a data set with its ground truth, as val/val_0.mcap
@@ -57,10 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         written = write_bag(source, recording_options(options), options.out, options.frames, options.repeat)
     except SernetError as error:
         print(f"make_bag: error: {error}", file=sys.stderr)
-        return _BAD_REQUEST
+        return BAD_REQUEST
     except KeyboardInterrupt:
         print("make_bag: interrupted; no recording was left", file=sys.stderr)
-        return _INTERRUPTED
+        return INTERRUPTED
     for words in written.unreadable:
         print(f"make_bag: left out: {words}", file=sys.stderr)
     print(f"{options.out}: {written.frames} frames of {source.name} at {written.rate:g} Hz")

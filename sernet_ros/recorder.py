@@ -34,21 +34,33 @@ class NodeStatus:
         return self.values.get("state") == "active"
 
 
+@dataclass(frozen=True)
+class Topics:
+    """Where a camera, which must publish reliably, and a segmenter are; names may be relative."""
+
+    namespace: str
+    image: str = IMAGE
+    truth: str = TRUTH
+    mask: str = MASK
+    overlay: str = OVERLAY
+
+
 class Recorder(Node):
     """Listens in a thread of its own; what arrived is fetched with `fetch`.
 
     Args:
-        namespace: Where the camera, which must publish reliably, and the segmenter are.
+        topics: What it listens to.
     """
 
-    def __init__(self, namespace: str) -> None:
-        super().__init__("recorder", namespace=namespace)
+    def __init__(self, topics: Topics) -> None:
+        super().__init__("recorder", namespace=topics.namespace)
         self.status = NodeStatus()
-        self._segmenter = f"{namespace.strip('/')}/{SEGMENTER}"
+        self._segmenter = f"{topics.namespace}/{SEGMENTER}".strip("/")
         self._arrived: queue.SimpleQueue[Received] = queue.SimpleQueue()
-        for topic in (IMAGE, TRUTH, MASK, OVERLAY):
+        named = {IMAGE: topics.image, TRUTH: topics.truth, MASK: topics.mask, OVERLAY: topics.overlay}
+        for kind, topic in named.items():
             # Reliable, as profiles are: what got lost on the way here would count as dropped by the node.
-            self.create_subscription(Image, topic, self._listener(topic), QoSProfile(depth=10))
+            self.create_subscription(Image, topic, self._listener(kind), QoSProfile(depth=10))
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self)
@@ -85,7 +97,8 @@ class Recorder(Node):
                 return
             # A mask is grey: its three channels are the same ids.
             array = picture[:, :, 0].copy() if topic in (TRUTH, MASK) else picture
-            self._arrived.put(Received(topic, from_time(message.header.stamp), at_ns, array))
+            header = message.header
+            self._arrived.put(Received(topic, from_time(header.stamp), at_ns, array, header.frame_id))
 
         return listen
 

@@ -28,12 +28,11 @@ from sernet_ros.options import (
     whole_number,
 )
 from sernet_ros.sources import Picture, Source, Unreadable, open_source
-from sernet_ros.startup import MISSING_PACKAGE, explain_missing
+from sernet_ros.startup import BAD_REQUEST, MISSING_PACKAGE, explain_missing
 
 if TYPE_CHECKING:
     from sernet_ros.camera import Camera, CameraOptions
 
-_BAD_REQUEST = 2
 EPILOG = """\
 examples:
   replay ~/drive.mp4                               a video at its own rate
@@ -91,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             rclpy.shutdown()
     except SernetError as error:
         print(f"replay: error: {error}", file=sys.stderr)
-        return _BAD_REQUEST
+        return BAD_REQUEST
     except KeyboardInterrupt:
         return 0
     return 0
@@ -163,7 +162,7 @@ def _add_time_arguments(group: argparse._ArgumentGroup) -> None:
 
 def _add_message_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--encoding", choices=("rgb8", "bgr8"), default="rgb8")
-    group.add_argument("--frame-id", default="camera", help="frame_id of the header (default: camera)")
+    group.add_argument("--frame-id", help="frame_id of the header (default: as recorded, else camera)")
     group.add_argument("--qos", choices=("reliable", "sensor_data"), default="reliable")
     group.add_argument("--depth", type=whole_number(1), default=5, help="queue of the publisher (default: 5)")
     group.add_argument("--durability", choices=("volatile", "transient_local"), default="volatile")

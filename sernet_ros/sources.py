@@ -32,6 +32,7 @@ class Picture:
         truth: uint8 (H, W) class ids with 255 = void, or None.
         stamp_ns: Stamp of the header, where it was recorded with one.
         at_ns: When it was received, where it was recorded.
+        frame_id: Of the header, where it was recorded with one.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Picture:
     truth: np.ndarray | None = None
     stamp_ns: int | None = None
     at_ns: int | None = None
+    frame_id: str | None = None
 
 
 @dataclass(frozen=True)

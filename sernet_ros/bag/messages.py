@@ -44,7 +44,8 @@ def picture_of(message: Any, kind: str) -> np.ndarray:
         InputError: It has none that can be read.
     """
     if kind == IMAGE_TYPE:
-        return to_rgb(message)
+        # Writable, as all other sources give it: what was read is not.
+        return np.require(to_rgb(message), requirements=["C", "W"])
     return cv2.cvtColor(_decompress(message, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
@@ -69,7 +70,12 @@ def label_of(message: Any, kind: str) -> np.ndarray:
 
 
 def _decompress(message: Any, flags: int) -> np.ndarray:
-    image = cv2.imdecode(message.data, flags) if len(message.data) else None
+    try:
+        # The mask must fit the pixels as they are stored: a rotation noted beside them is not applied.
+        whole = flags | (cv2.IMREAD_IGNORE_ORIENTATION if flags != cv2.IMREAD_UNCHANGED else 0)
+        image = cv2.imdecode(message.data, whole) if len(message.data) else None
+    except cv2.error:  # such as a header that promises more pixels than OpenCV will take
+        image = None
     if image is None:
         raise InputError(f"a compressed image ('{message.format}') of {len(message.data)} bytes is damaged")
     return image

@@ -8,7 +8,7 @@ from pathlib import Path
 from sernet_core.errors import InputError
 from sernet_ros.bag.formats import require_rosbags, zstd
 from sernet_ros.bag.layout import Topic, find_files
-from sernet_ros.bag.storage import Break, Message, open_storage
+from sernet_ros.bag.storage import Break, Description, Message, open_storage
 
 
 class Bag:
@@ -59,6 +59,17 @@ class Bag:
                     yield from map(self._unpack, file.messages(topics))
             except InputError as error:
                 yield Break(path.name, str(error))
+
+    def descriptions(self) -> dict[str, Description]:
+        """How each topic was recorded."""
+        found: dict[str, Description] = {}
+        for path in self._layout.files:
+            try:
+                with open_storage(path) as file:
+                    found = {**file.descriptions, **found}
+            except InputError:
+                continue  # who reads the messages is told
+        return found
 
     def _unpack(self, item: Message | Break) -> Message | Break:
         if not self._layout.packed_messages or isinstance(item, Break):

@@ -154,7 +154,8 @@ class _Frames:
                     )
             except InputError as error:
                 return Unreadable(name, f"{self._topics.truth.name}: {error}")
-        return Picture(name, image, truth, waiting.stamp_ns, waiting.at_ns)
+        frame_id = waiting.message.header.frame_id
+        return Picture(name, image, truth, waiting.stamp_ns, waiting.at_ns, frame_id)
 
     def _name(self, index: int) -> str:
         return f"{self._bag.name}_{index:06d}"

@@ -44,6 +44,14 @@ class Break:
     reason: str
 
 
+@dataclass(frozen=True)
+class Description:
+    """How a topic was recorded: the definition of its type, empty where it has none, and its QoS profiles."""
+
+    definition: str = ""
+    profiles: tuple[Any, ...] = ()
+
+
 class StorageFile:
     """An open storage file; made by `open_storage`."""
 
@@ -56,6 +64,16 @@ class StorageFile:
     def topics(self) -> list[Topic]:
         """The topics, with the number of their messages in this file."""
         return [Topic(each.topic, each.msgtype, each.msgcount) for each in self._reader.connections]
+
+    @property
+    def descriptions(self) -> dict[str, Description]:
+        """How each topic was recorded."""
+        return {
+            each.topic: Description(
+                each.msgdef.data, tuple(getattr(each.ext, "offered_qos_profiles", None) or ())
+            )
+            for each in self._reader.connections
+        }
 
     @property
     def start_ns(self) -> int:

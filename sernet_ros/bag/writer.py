@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -54,6 +55,27 @@ class BagWriter:
             topic, kind, typestore=typestore(), offered_qos_profiles=[_qos(latched)]
         )
 
+    def add_as(self, topic: str, kind: str, definition: str, profiles: Sequence[Any]) -> None:
+        """Announce a topic of any type, as another recording describes it.
+
+        Args:
+            topic: Its name.
+            kind: Its type.
+            definition: The type in the words of its .msg or .idl files; empty: one that is known here.
+            profiles: The QoS profiles that it was offered with.
+
+        Raises:
+            InputError: Nobody knows the type.
+        """
+        store = typestore()
+        if definition:
+            store = _described(topic, kind, definition)
+        elif kind not in store.types:
+            raise InputError(f"{topic}: the recording does not describe the type {kind}: it is left out")
+        self._topics[topic] = self._writer.add_connection(
+            topic, kind, typestore=store, offered_qos_profiles=list(profiles)
+        )
+
     def write(self, topic: str, at_ns: int, message: Any) -> None:
         """Append a message of the type store that was received at `at_ns`."""
         data = typestore().serialize_cdr(message, self._topics[topic].msgtype)
@@ -81,6 +103,31 @@ class BagWriter:
             raise InputError(f"{self._path}: cannot be written ({problem.strerror})") from problem
         finally:
             shutil.rmtree(self._place, ignore_errors=True)
+
+
+def _described(topic: str, kind: str, definition: str) -> Any:
+    """A type store that knows a type by its definition.
+
+    Raises:
+        InputError: The definition is not understood.
+    """
+    from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
+
+    store = get_typestore(Stores.EMPTY)
+    separator = "=" * 80 + "\n"
+    try:
+        if definition.startswith(f"{separator}IDL: "):
+            for part in definition.split(separator)[1:]:
+                store.register(get_types_from_idl(part.split("\n", 1)[1]))
+        else:
+            store.register(get_types_from_msg(definition, kind))
+        # What it is needed for: where it fails, the type is not described in full.
+        store.hash_rihs01(kind)
+    except (TypesysError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{topic}: the definition of {kind} is not understood ({error!r}): it is left out"
+        ) from error
+    return store
 
 
 def _qos(latched: bool) -> Any:

@@ -153,6 +153,20 @@ def test_a_recording_is_a_source_like_the_one_it_was_made_of(
     assert without.classes is None and all(picture.truth is None for picture in frames(out, truth=""))
 
 
+def test_frames_of_a_training_list_are_recognised_in_a_recording(
+    tree: tuple[Path, list[np.ndarray]], tmp_path: Path
+) -> None:
+    from sernet_core.checkpoint import CheckpointInfo
+    from sernet_core.network import NetworkConfig
+    from sernet_ros.live_report import overlap_note
+
+    assert run(tree[0], "--split", "val", "--out", tmp_path / "bag") == 0
+    source = open_source(str(tmp_path / "bag"))
+    trained = CheckpointInfo(NetworkConfig(), CAMVID, (64, 64), data={"stems": ["s1", "other"]})
+    assert "1 of 2 frames are in the model's training list" in overlap_note(source, trained)
+    assert overlap_note(source, CheckpointInfo(NetworkConfig(), CAMVID, (64, 64))) == ""
+
+
 @pytest.mark.parametrize(("images", "tolerance"), [("png", 0), ("jpeg", 40)])
 def test_compressed_images(tmp_path: Path, images: str, tolerance: int) -> None:
     shade = np.tile(np.linspace(0, 255, 64, dtype=np.uint8), (48, 1))
