@@ -34,6 +34,7 @@ setup(
             "demo = sernet_ros.demo:main",
             "make_bag = sernet_ros.make_bag:main",
             "evaluate_bag = sernet_ros.evaluate_bag:main",
+            "compare = sernet_ros.compare:main",
             "sernet = sernet_core.cli:main",
         ],
     },

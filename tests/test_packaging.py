@@ -89,6 +89,7 @@ def test_entry_points_exist(setup_arguments: dict) -> None:
         "demo",
         "make_bag",
         "evaluate_bag",
+        "compare",
         "sernet",
     }
     for target in scripts.values():
