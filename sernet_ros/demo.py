@@ -130,6 +130,14 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="S",
         help="wait S seconds for the node (default: 120)",
     )
+    parser.add_argument(
+        "--view",
+        type=whole_number(0),
+        nargs="?",
+        const=8080,
+        metavar="PORT",
+        help="meanwhile show it in the browser, on http://127.0.0.1:8080/ or another port",
+    )
     add_bag_arguments(parser)
     add_synthetic_arguments(parser)
     return parser
@@ -155,6 +163,8 @@ def _run(options: argparse.Namespace, command: str) -> int:
         say("transport", live.domain)
         live.wait_until_active(options.ready_timeout, lambda words: say("node", words))
         say("node", f"ready after {time.monotonic() - began:.0f} s")
+        if options.view is not None:
+            say("view", live.show(options.view))
         pace = _choose_pace(live, source, options)
         with OverlayVideo(out / VIDEO, min(60.0, max(1.0, source.rate))) as video:
             recording = Recording(info.classes, video, with_truth=not note)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import sys
 import time
@@ -28,6 +29,7 @@ FRAMES = "frames.jsonl"
 # What the installed executables do, in this very interpreter.
 NODE_COMMAND = (sys.executable, "-m", "sernet_ros.node")
 REPLAY_COMMAND = (sys.executable, "-m", "sernet_ros.replay")
+VIEW_COMMAND = (sys.executable, "-m", "sernet_ros.view")
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LISTENERS = 2  # segmenter and recorder
 _POLL = 0.05  # seconds
@@ -73,6 +75,7 @@ class LiveRun:
         self._topics = running or Topics(NAMESPACE)
         use_profile()
         self._node: Child | None = None
+        self._view: Child | None = None
         if running is not None:
             self.domain = f"ROS domain {os.environ.get('ROS_DOMAIN_ID', 0)}, namespace {running.namespace}"
         else:
@@ -99,6 +102,8 @@ class LiveRun:
         # A second Ctrl-C must not leave processes behind, nor the hang-up that follows it.
         previous = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
         try:
+            if self._view:
+                self._view.stop()
             self._stop_node()
             self._recorder.destroy_node()
             rclpy.try_shutdown()
@@ -122,6 +127,21 @@ class LiveRun:
     def _stop_node(self) -> None:
         if self._node:
             self._node.stop()
+
+    def show(self, port: int, timeout: float = 60.0) -> str:
+        """Serve the live view of this run on a port of this machine; returns the address of its page.
+
+        Raises:
+            EngineError: It does not come up; most likely its port is taken.
+        """
+        command = [*VIEW_COMMAND, "--port", str(port), "--ros-args", "-r", f"__ns:={self._topics.namespace}"]
+        self._view = Child("the view", command, self._folder / "view.log", _environment())
+        deadline = time.monotonic() + timeout
+        while not (found := re.search(r"view: (http\S+)", self._view.last_words())):
+            if self._view.exit_code is not None or time.monotonic() > deadline:
+                raise EngineError(f"the view did not come up:\n{self._view.last_words()}")
+            time.sleep(_POLL)
+        return found[1]
 
     def wait_until_active(self, timeout: float, tell: Callable[[str], None]) -> None:
         """Wait until the node takes frames.
@@ -170,7 +190,8 @@ class LiveRun:
         """
         log_path = self._folder / FRAMES
         log_path.unlink(missing_ok=True)
-        command = [*REPLAY_COMMAND, *arguments, "--wait", str(_LISTENERS), "--log", str(log_path)]
+        listeners = _LISTENERS + (self._view is not None)
+        command = [*REPLAY_COMMAND, *arguments, "--wait", str(listeners), "--log", str(log_path)]
         command += ["--answers", self._topics.mask, "--ros-args", "-r", f"__ns:={self._topics.namespace}"]
         command += ["-r", f"image:={self._topics.image}"]
         outcome = Outcome()

@@ -29,7 +29,7 @@ SHEET, VIDEO, PAGE, FIGURES, TABLE = (
     "report.json",
     "frames.csv",
 )
-LOGS = ("node.log", "replay.log", "frames.jsonl")
+LOGS = ("node.log", "replay.log", "view.log", "frames.jsonl")
 _PROBE_SIZE = 2**20  # bytes that a folder must take before a run starts
 _EMBED_LIMIT = 12 * 2**20  # bytes of video that a page may carry
 

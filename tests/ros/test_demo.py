@@ -127,8 +127,11 @@ def test_lockstep_on_the_synthetic_street_scores_as_offline(model: Path, tmp_pat
         "lockstep",
         "--device",
         "cpu",
+        "--view",
+        "0",
     )
     assert code == 0, output
+    assert "  view  http://127.0.0.1:" in output
     assert {path.name for path in out.iterdir()} >= RESULTS
     report = json.loads((out / "report.json").read_text())
     assert report["frames"] == {
