@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sernet_ros.meter import Usage
     from sernet_ros.shards import Shard
 
+_WARM_UP = 5  # frames
 # One frame, with a stamp that no recorded one has: a late answer to it must not count.
 _FIRST = ("--frames", "1", "--rate", LOCKSTEP, "--answer-timeout", "5", "--stamps", "now")
 
@@ -67,6 +68,9 @@ def judge_live(options: argparse.Namespace, command: str, began: float, interrup
         # A frame of the source's size makes the node build its engine for it, if it has one to build.
         live.replay([*_replay_words(options), *_FIRST])
         live.wait_for_engine(options.ready_timeout, lambda words: say("node", words))
+        if options.rate != LOCKSTEP:
+            # The first frames through a new engine are slow: what they hold up must not count as dropped.
+            live.replay([*_replay_words(options), *_FIRST, "--frames", str(_WARM_UP)])
         say("node", f"ready after {time.monotonic() - began:.0f} s")
         model = options.model or live.node_values.get("model") or DEFAULT_MODEL
         info = info or read_info(model)
