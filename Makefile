@@ -7,6 +7,7 @@ OUT ?= out/demo
 SOURCE ?=
 SPLIT ?=
 RATE ?=
+VIEW ?=
 DEMO_ARGS ?=
 TEST_ARGS ?=
 
@@ -36,6 +37,7 @@ help: ## List the targets and their variables
 	@echo "  PIP_ARGS=\"...\"        further arguments for pip, e.g. for a CPU-only torch; kept (docs/install.md)"
 	@echo "  SOURCE=PATH RATE=HZ   demo: your own video, folder of frames or CamVid tree; frames a second"
 	@echo "  SPLIT=NAME            demo: part of a CamVid tree, e.g. val (docs/demo.md: its layout)"
+	@echo "  VIEW=1                demo: show it meanwhile in the browser, on http://127.0.0.1:8080/"
 	@echo "  OUT=DIR               demo: where its results go (out/demo)"
 	@echo "  DEMO_ARGS=\"...\"       demo: further arguments (make demo DEMO_ARGS=--help)"
 	@echo "  TEST_ARGS=\"...\"       test: arguments for pytest, e.g. TEST_ARGS=\"-k codec\""
@@ -47,7 +49,7 @@ setup: ## Make .venv or bring it up to date (the other targets do this by themse
 	@$(PYTHON) scripts/setup_venv.py
 
 demo: setup ## Drive the live node with synthetic street scenes, or SOURCE; results in out/demo
-	$(RUN) -m sernet_ros.demo --out "$(OUT)" $(if $(SOURCE),--source "$(SOURCE)") $(if $(SPLIT),--split "$(SPLIT)") $(if $(RATE),--rate $(RATE)) $(DEMO_ARGS)
+	$(RUN) -m sernet_ros.demo --out "$(OUT)" $(if $(SOURCE),--source "$(SOURCE)") $(if $(SPLIT),--split "$(SPLIT)") $(if $(RATE),--rate $(RATE)) $(if $(VIEW),--view) $(DEMO_ARGS)
 
 test: setup ## Run all tests
 	$(RUN) -m pytest $(TEST_ARGS)

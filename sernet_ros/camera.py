@@ -17,13 +17,15 @@ from sernet_ros.clock import ClockTicker, from_time, to_time
 from sernet_ros.image_codec import fill
 from sernet_ros.sources import Picture
 
+DEFAULT_FRAME_ID = "camera"
+
 
 @dataclass(frozen=True)
 class CameraOptions:
     """How the camera publishes.
 
     Attributes:
-        frame_id: Of every header.
+        frame_id: Of every header; None: as it was recorded, else "camera".
         encoding: rgb8 or bgr8.
         reliable: Reliable, or best effort as the sensor_data profile has it.
         latched: Durability transient_local: who comes late still gets the last frames.
@@ -32,7 +34,7 @@ class CameraOptions:
         answers: Topic whose images answer frames, for lock-step.
     """
 
-    frame_id: str = "camera"
+    frame_id: str | None = None
     encoding: str = "rgb8"
     reliable: bool = True
     latched: bool = False
@@ -55,7 +57,8 @@ class Camera(Node):
         self._images = self.create_publisher(Image, "image", profile)
         self._truths = self.create_publisher(Image, "ground_truth", profile)
         self._ticker = ClockTicker(self) if options.clock else None
-        self._stamp_ns = 0
+        self._stamp_ns = self._clock_ns = 0
+        self._used: set[int] = set()
         self._answers: dict[int, int] = {}
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self)
@@ -69,22 +72,24 @@ class Camera(Node):
 
         Args:
             picture: The frame.
-            stamp_ns: Stamp of the header; None: the wall clock.
+            stamp_ns: Stamp of the header, or the next one that is free; None: the wall clock.
             next_ns: Stamp of the next frame if it is known: /clock waits for it there and never turns back.
 
         Returns:
-            The stamp, which rises from frame to frame even if the wall clock does not, and the monotonic
-            clock just before the image was handed over; both in ns.
+            The stamp, which no other frame has (that of the wall clock rises even if the clock does not),
+            and the monotonic clock just before the image was handed over; both in ns.
         """
         swap = self._options.encoding == "bgr8"
         message = fill(Image(), picture.image[:, :, ::-1] if swap else picture.image, Header())
         message.encoding = self._options.encoding
         truth = None if picture.truth is None else fill(Image(), picture.truth, Header())
-        wanted = time.time_ns() if stamp_ns is None else stamp_ns
-        self._stamp_ns = max(wanted, self._stamp_ns + 1)
-        header = Header(stamp=to_time(self._stamp_ns), frame_id=self._options.frame_id)
+        self._stamp_ns = max(time.time_ns(), self._stamp_ns + 1) if stamp_ns is None else self._free(stamp_ns)
+        frame_id = self._options.frame_id or picture.frame_id or DEFAULT_FRAME_ID
+        header = Header(stamp=to_time(self._stamp_ns), frame_id=frame_id)
         if self._ticker:
-            self._ticker.set(self._stamp_ns, next_ns)
+            # Recorded stamps may be out of order, but the clock must not turn back.
+            self._clock_ns = max(self._clock_ns, self._stamp_ns)
+            self._ticker.set(self._clock_ns, None if next_ns is None else max(self._clock_ns, next_ns))
         if truth is not None:
             truth.header = header
             self._truths.publish(truth)
@@ -92,6 +97,13 @@ class Camera(Node):
         sent_ns = time.monotonic_ns()
         self._images.publish(message)
         return self._stamp_ns, sent_ns
+
+    def _free(self, stamp_ns: int) -> int:
+        """A recorded stamp, or the next that no frame has yet: an answer must tell which frame it is for."""
+        while stamp_ns in self._used:
+            stamp_ns += 1
+        self._used.add(stamp_ns)
+        return stamp_ns
 
     def wait_for_answer(self, stamp_ns: int, timeout: float) -> int | None:
         """Wait for the image that answers a stamp: its arrival in monotonic ns, None if too late."""

@@ -3,48 +3,47 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sernet_core.errors import EngineError, InputError, SernetError
+from sernet_core.errors import EngineError, SernetError
 from sernet_ros.interrupts import Interrupts
 from sernet_ros.matching import throughput
-from sernet_ros.replay import (
+from sernet_ros.options import (
     LOCKSTEP,
+    LONGEST,
+    add_bag_arguments,
     add_synthetic_arguments,
+    bag_words,
     number,
     parse_rate,
     synthetic_options,
+    topic_choice,
     whole_number,
 )
+from sernet_ros.results import VIDEO, Progress, leave_results, model_name, prepare, say, summarise, writing_to
 from sernet_ros.sources import SYNTHETIC, Source, open_source
-from sernet_ros.startup import MISSING_PACKAGE, explain_missing
+from sernet_ros.startup import BAD_REQUEST, FAILED, INTERRUPTED, MISSING_PACKAGE, explain_missing
 
 # What needs OpenCV, NumPy, torch or ROS is imported once `main` has seen that it is there.
 if TYPE_CHECKING:
-    from sernet_core.labels import ClassSet
     from sernet_ros.live_run import LiveRun
-    from sernet_ros.recording import Recording
 
-FAILED, BAD_REQUEST, INTERRUPTED = 1, 2, 130
 AUTO = "auto"
-SHEET, VIDEO, PAGE, FIGURES = "contact_sheet.jpg", "overlay.webm", "report.html", "report.json"
-LOGS = ("node.log", "replay.log", "frames.jsonl")
-_TRIAL_FRAMES = 10
+_TRIAL_FRAMES = 12
+_TRIAL_WARM_UP = 4  # of them: the replayer draws its first frames while the node works on them
 _TRIAL_TIMEOUT = 5.0  # seconds for one frame
-_SHARE = 0.5  # of the throughput measured one by one: recorder and replayer need processor time, too
+# A recording's own stamps come in the run itself: a late answer to the trial must not count there.
+_TRIAL = ("--answer-timeout", str(_TRIAL_TIMEOUT), "--stamps", "now")
+_SHARE = 0.6  # of the throughput measured one by one: recorder and replayer need processor time, too
 _FEWEST = 20  # frames of an automatic run, however slow the node is
-_PROBE_SIZE = 2**20  # bytes that a folder must take before a run starts
-_EMBED_LIMIT = 12 * 2**20  # bytes of video that a page may carry
 EPILOG = """\
 examples:
   demo                                   the synthetic street, at a rate that the node sustains
@@ -97,7 +96,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder of the results (out/demo)")
     parser.add_argument(
-        "--source", default=SYNTHETIC, help="video, folder of images, data set, or 'synthetic' (default)"
+        "--source",
+        default=SYNTHETIC,
+        help="video, folder of images, data set, recording, or 'synthetic' (default)",
     )
     parser.add_argument("--split", help="part of the data set, e.g. val")
     parser.add_argument(
@@ -111,7 +112,7 @@ def build_parser() -> argparse.ArgumentParser:
     length.add_argument("--frames", type=whole_number(1), metavar="N", help="stop after N frames")
     length.add_argument(
         "--seconds",
-        type=number(0.1, 86400.0),
+        type=number(0.1, LONGEST),
         default=70.0,
         metavar="S",
         help="stop after about so long (default: 70)",
@@ -135,11 +136,20 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--ready-timeout",
-        type=number(0.0, 86400.0),
+        type=number(0.0, LONGEST),
         default=120.0,
         metavar="S",
         help="wait S seconds for the node (default: 120)",
     )
+    parser.add_argument(
+        "--view",
+        type=whole_number(0),
+        nargs="?",
+        const=8080,
+        metavar="PORT",
+        help="meanwhile show it in the browser, on http://127.0.0.1:8080/ or another port",
+    )
+    add_bag_arguments(parser)
     add_synthetic_arguments(parser)
     return parser
 
@@ -153,9 +163,9 @@ def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> i
 
     began = time.monotonic()
     info = read_info(options.model)
-    source = open_source(options.source, options.split, synthetic_options(options))
+    source = open_source(options.source, options.split, synthetic_options(options), topic_choice(options))
     note = accuracy_note(source, info)
-    out = _prepare(options.out)
+    out = prepare(options.out)
     parameters = [
         f"model:={options.model}",
         f"device:={options.device}",
@@ -165,21 +175,23 @@ def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> i
     with ExitStack() as stack:
         with interrupts.held():
             live = stack.enter_context(LiveRun(out, parameters, options.params_file))
-        _say("source", f"{source.name}, {source.length or '?'} frames at {source.rate:g} Hz")
-        _say("transport", live.domain)
-        live.wait_until_active(options.ready_timeout, lambda words: _say("node", words))
+        say("source", f"{source.name}, {source.length or '?'} frames at {source.rate:g} Hz")
+        say("transport", live.domain)
+        live.wait_until_active(options.ready_timeout, lambda words: say("node", words))
         # A frame of the source's size makes the node build its engine for it, if it has one to build.
-        live.replay([*_replay_arguments(options, _Pace(None, 1)), "--answer-timeout", str(_TRIAL_TIMEOUT)])
-        live.wait_for_engine(options.ready_timeout, lambda words: _say("node", words))
-        _say("node", f"ready after {time.monotonic() - began:.0f} s")
+        live.replay([*_replay_arguments(options, _Pace(None, 1)), *_TRIAL])
+        live.wait_for_engine(options.ready_timeout, lambda words: say("node", words))
+        say("node", f"ready after {time.monotonic() - began:.0f} s")
+        if options.view is not None:
+            say("view", live.show(options.view))
         pace = _choose_pace(live, source, options)
         with OverlayVideo(out / VIDEO, min(60.0, max(1.0, source.rate))) as video:
             recording = Recording(info.classes, video, with_truth=not note)
-            with _Progress(pace.frames) as progress:
+            with Progress(pace.frames) as progress:
                 outcome = live.replay(_replay_arguments(options, pace), recording, progress)
         node, last_words = live.node_values, live.last_words()
     facts = RunFacts(
-        model=_name(options.model),
+        model=model_name(options.model),
         classes=info.classes,
         notice=info.notice,
         source=source.name,
@@ -190,42 +202,15 @@ def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> i
         node_exit=outcome.node_exit,
         command=command,
         source_length=source.length,
+        broken=len(outcome.log.broken),
     )
     report = build_report(facts, outcome.log.sent, outcome.log.unreadable, recording, node, outcome.usage)
     if outcome.node_exit is not None:
         print(f"demo: the node's last words:\n{last_words}", file=sys.stderr)
-    with _writing_to(out):
-        _leave_results(out, report, recording, info.classes, source.rate)
-    _summarise(out, report, time.monotonic() - began)
+    with writing_to(out):
+        leave_results(out, report, recording, info.classes, source.rate)
+    summarise("demo", out, report, time.monotonic() - began)
     return 0 if report["passed"] else FAILED
-
-
-def _name(model: str) -> str:
-    """What people call a model: the last part of a path."""
-    return Path(model).stem if Path(model).suffix else model
-
-
-def _prepare(out: Path) -> Path:
-    """Make the folder of the results, without those of an earlier run, and see that it can be written."""
-    with _writing_to(out):
-        out.mkdir(parents=True, exist_ok=True)
-        for name in (SHEET, VIDEO, PAGE, FIGURES, *LOGS):
-            # What an earlier run left must not pass for the result of this one.
-            (out / name).unlink(missing_ok=True)
-        with TemporaryFile(dir=out) as probe:
-            probe.write(bytes(_PROBE_SIZE))
-    return out
-
-
-@contextmanager
-def _writing_to(out: Path) -> Iterator[None]:
-    """Tell of a folder that takes no files in words."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"{out}: not a folder that can be written ({error.strerror}); choose another with --out"
-        ) from error
 
 
 @dataclass(frozen=True)
@@ -244,16 +229,15 @@ def _choose_pace(live: LiveRun, source: Source, options: argparse.Namespace) -> 
     rate = options.rate if isinstance(options.rate, float) else source.rate
     if options.rate == AUTO:
         trial = _Pace(None, min(_TRIAL_FRAMES, source.length or _TRIAL_FRAMES))
-        arguments = [*_replay_arguments(options, trial), "--answer-timeout", str(_TRIAL_TIMEOUT)]
-        sent = live.replay(arguments).log.sent
-        one_by_one = throughput(sent)
+        sent = live.replay([*_replay_arguments(options, trial), *_TRIAL]).log.sent
+        one_by_one = throughput(sent[_TRIAL_WARM_UP:] or sent)
         if one_by_one is None:
             raise EngineError(
                 f"the node answered none of {len(sent)} frames within {_TRIAL_TIMEOUT:g} s each:\n"
                 + live.last_words()
             )
         rate = min(source.rate, _SHARE * one_by_one)
-        _say("pace", f"one by one the node does {one_by_one:.2f} Hz: replaying at {rate:.2f} Hz")
+        say("pace", f"one by one the node does {one_by_one:.2f} Hz: replaying at {rate:.2f} Hz")
     frames = options.frames or max(_FEWEST, int(rate * options.seconds))
     return _Pace(rate, frames if options.frames else min(frames, source.length or frames), one_by_one)
 
@@ -268,6 +252,7 @@ def _replay_arguments(options: argparse.Namespace, pace: _Pace) -> list[str]:
         arguments += ["--town", options.town]
     width, height = options.size
     arguments += [
+        *bag_words(options),
         "--condition",
         options.condition,
         "--seed",
@@ -276,100 +261,6 @@ def _replay_arguments(options: argparse.Namespace, pace: _Pace) -> list[str]:
         f"{width}x{height}",
     ]
     return arguments
-
-
-def _leave_results(
-    out: Path, report: dict[str, Any], recording: Recording, classes: ClassSet, video_rate: float
-) -> None:
-    """Write the contact sheet, report.json and report.html; the video is there already."""
-    import cv2
-
-    from sernet_core.report import contact_sheet, render_page, subject
-
-    moments = {moment["stamp_ns"]: moment for moment in report["timeline"]}
-    exhibits = [
-        replace(shown, caption=_caption(moments.get(int(shown.caption)))) for shown in recording.exhibits()
-    ]
-    sheet = None
-    if exhibits:
-        title = f"{report['model']} on {subject(report)}"
-        if report["miou"] is not None:
-            title += f": {report['miou']:.1f} % mIoU"
-        pixels = cv2.cvtColor(contact_sheet(exhibits, classes, title), cv2.COLOR_RGB2BGR)
-        sheet = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
-        (out / SHEET).write_bytes(sheet)
-    video_path = out / VIDEO
-    video = video_path.read_bytes() if video_path.is_file() else None
-    sent_rate = report["rates_hz"]["sent"]
-    report["video_note"] = (
-        f"The overlays as the node published them, played at {video_rate:g} frames a second"
-        + (f"; the camera ran at {sent_rate:.2f} Hz." if sent_rate else ".")
-    )
-    (out / FIGURES).write_text(json.dumps(report, indent=2) + "\n")
-    embedded = video if video is not None and len(video) <= _EMBED_LIMIT else None
-    (out / PAGE).write_text(render_page(report, sheet, embedded))
-
-
-def _caption(moment: Mapping[str, Any] | None) -> str:
-    if moment is None or moment["latency_ms"] is None:
-        return ""
-    return f"{moment['frame']}   {moment['t_s']:.1f} s   {moment['latency_ms']:.0f} ms"
-
-
-def _summarise(out: Path, report: Mapping[str, Any], seconds: float) -> None:
-    frames, latency, rates = report["frames"], report["latency_ms"], report["rates_hz"]
-    print()
-    if report["miou"] is None:
-        _say("accuracy", report["accuracy_note"])
-    else:
-        _say("mIoU", f"{report['miou']:.2f} % of what was published ({frames['scored']} frames scored)")
-    _say("frames", f"{report['headline']}; {frames['dropped']} dropped, {frames['unmatched']} unmatched")
-    if latency["p50"] is not None:
-        _say("latency", ", ".join(f"{name} {latency[name]:.0f} ms" for name in ("p50", "p95", "p99")))
-    if rates["sent"] and rates["answered"]:
-        _say("rate", f"{rates['sent']:.2f} Hz sent, {rates['answered']:.2f} Hz answered")
-    if report["notice"]:
-        _say("weights", report["notice"])
-    _say("took", f"{seconds:.0f} s")
-    for name in (PAGE, FIGURES, SHEET, VIDEO):
-        if (out / name).is_file():
-            _say("left", str(out / name))
-    for reason in report["reasons"]:
-        print(f"demo: failed: {reason}", file=sys.stderr)
-
-
-def _say(topic: str, words: str) -> None:
-    print(f"{topic:>10}  {words}", flush=True)
-
-
-class _Progress:
-    """Frames sent and answered: a bar on a terminal, a line now and then elsewhere."""
-
-    _LINE_PERIOD = 10.0  # seconds
-
-    def __init__(self, total: int | None) -> None:
-        self._total = total
-        self._next_line = 0.0
-        self._bar: Any = None
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=total, unit="frame", desc="replay")
-
-    def __call__(self, sent: int, answered: int) -> None:
-        if self._bar is not None:
-            self._bar.set_postfix(answered=answered, refresh=False)
-            self._bar.update(sent - self._bar.n)
-        elif time.monotonic() >= self._next_line:
-            self._next_line = time.monotonic() + self._LINE_PERIOD
-            _say("replay", f"{sent} of {self._total or '?'} frames sent, {answered} answered")
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
 
 
 if __name__ == "__main__":

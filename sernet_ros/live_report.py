@@ -15,7 +15,7 @@ from sernet_ros.recording import Recording
 
 if TYPE_CHECKING:
     from sernet_core.checkpoint import CheckpointInfo
-    from sernet_ros.live_run import Usage
+    from sernet_ros.meter import Usage
     from sernet_ros.sources import Source
 
 _PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0}
@@ -37,6 +37,7 @@ class RunFacts:
         node_exit: Exit code of the node if it ended during the run.
         command: How to repeat it.
         source_length: Frames of the source; None where it is not known.
+        broken: How often the source broke off; counted among what could not be read, but no frames.
     """
 
     model: str
@@ -50,12 +51,11 @@ class RunFacts:
     node_exit: int | None
     command: str
     source_length: int | None = None
+    broken: int = 0
 
 
 def accuracy_note(source: Source, info: CheckpointInfo) -> str:
     """Why the masks of a model on a source cannot be scored; empty where they can."""
-    from sernet_core.evaluate import trained_frames  # here, for it needs torch
-
     if source.classes is None:
         return "This source has no ground truth: accuracy is left out."
     if source.classes.names != info.classes.names:
@@ -63,6 +63,13 @@ def accuracy_note(source: Source, info: CheckpointInfo) -> str:
             f"The source has the classes of {source.classes.name}, the model those of {info.classes.name}: "
             "accuracy is left out."
         )
+    return overlap_note(source, info)
+
+
+def overlap_note(source: Source, info: CheckpointInfo) -> str:
+    """Says so when a model was trained on frames of a source; empty when it was not."""
+    from sernet_core.evaluate import trained_frames  # here, for it needs torch
+
     if seen := trained_frames(info, source.stems):
         count = f"{len(seen)} of {len(source.stems)} frames"
         return f"{count} are in the model's training list: accuracy is left out."
@@ -96,8 +103,8 @@ def build_report(
     start_ns = sent[0].sent_ns if sent else 0
     return {
         "created": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
-        "headline": f"{books.answered} of {books.sent} frames answered "
-        f"({books.answered_percent:.1f} %, at least {facts.min_answered:g} % asked for)",
+        "headline": f"{books.answered} of {books.sent} frames answered ({books.answered_percent:.1f} %"
+        + (f", at least {facts.min_answered:g} % asked for)" if facts.min_answered else ")"),
         "passed": not reasons,
         "reasons": reasons,
         **_accuracy(facts, recording),
@@ -136,7 +143,7 @@ def build_report(
         },
         "source": {
             "name": facts.source,
-            "part": _part(books.sent + len(unreadable), facts.source_length),
+            "part": _part(books.sent + len(unreadable) - facts.broken, facts.source_length),
             "size": "x".join(map(str, recording.size)) if recording.size else None,
         },
         "unreadable": list(unreadable),
@@ -164,6 +171,8 @@ def _reasons(facts: RunFacts, books: Account) -> list[str]:
         reasons.append(f"the node ended during the run with exit code {facts.node_exit}")
     if not books.sent:
         reasons.append("no frame was sent")
+    elif not books.answered and not facts.min_answered:
+        reasons.append("no frame was answered")
     elif books.answered_percent < facts.min_answered:
         reasons.append(
             f"the node answered {books.answered_percent:.1f} % of the frames, less than "
@@ -184,12 +193,14 @@ def _accuracy(facts: RunFacts, recording: Recording) -> dict[str, Any]:
     if not note and not recording.scored:
         note = "Nothing was scored: no mask met ground truth of its stamp."
     if note:
-        return dict.fromkeys(("miou", "iou", "pixel_accuracy", "class_accuracy")) | {"accuracy_note": note}
+        keys = ("miou", "iou", "pixel_accuracy", "class_accuracy", "confusion")
+        return dict.fromkeys(keys) | {"accuracy_note": note}
     note = (
         f"{len(recording.scored)} published masks against ground truth of exactly their stamp; void pixels "
         "are left out. Frames that were dropped are not in it."
     )
-    return {**recording.matrix.summary(), "accuracy_note": note}
+    counts = recording.matrix.counts.tolist()
+    return {**recording.matrix.summary(), "confusion": counts, "accuracy_note": note}
 
 
 def _stages(node: Mapping[str, str]) -> dict[str, dict[str, float]]:

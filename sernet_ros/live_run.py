@@ -1,9 +1,10 @@
-"""A run over DDS: the segmenter and the replayer as processes of their own, and a recorder that listens."""
+"""A run over DDS: a segmenter and the replayer as processes of their own, and a recorder that listens."""
 
 from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import sys
 import time
@@ -12,35 +13,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-import psutil
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 
 from sernet_core.errors import EngineError, InputError
 from sernet_ros.fastdds import use_profile
-from sernet_ros.matching import ReplayLog, account, read_log
+from sernet_ros.matching import LineCount, ReplayLog, account, read_log
+from sernet_ros.meter import Meter, Usage
 from sernet_ros.processes import Child
-from sernet_ros.recorder import Recorder
+from sernet_ros.recorder import Recorder, Topics
 from sernet_ros.recording import Recording
 
 NAMESPACE = "/sernet_demo"
+FRAMES = "frames.jsonl"
 # What the installed executables do, in this very interpreter.
 NODE_COMMAND = (sys.executable, "-m", "sernet_ros.node")
 REPLAY_COMMAND = (sys.executable, "-m", "sernet_ros.replay")
+VIEW_COMMAND = (sys.executable, "-m", "sernet_ros.view")
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LISTENERS = 2  # segmenter and recorder
 _POLL = 0.05  # seconds
 _TELL_PERIOD = 10.0  # seconds
-_PERIOD = 0.5  # seconds between two looks at the node's process and the replayer's log
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What the segmenter's process took at a moment: percent of one core, and resident megabytes."""
-
-    at_ns: int
-    cpu_percent: float
-    memory_mb: float
 
 
 @dataclass
@@ -51,11 +44,13 @@ class Outcome:
         log: What the replayer sent.
         usage: The segmenter's process, twice a second.
         node_exit: Exit code of the segmenter if it ended during the run.
+        interrupted: Whether the replay was interrupted, so that this is a part of it.
     """
 
     log: ReplayLog = field(default_factory=ReplayLog)
     usage: list[Usage] = field(default_factory=list)
     node_exit: int | None = None
+    interrupted: bool = False
 
 
 class LiveRun:
@@ -65,24 +60,37 @@ class LiveRun:
         folder: Takes the logs of the processes.
         parameters: Parameters of the segmenter as NAME:=VALUE.
         parameter_file: Parameter file of the segmenter.
+        running: A segmenter that runs already, by its topics; then none is started.
     """
 
-    def __init__(self, folder: Path, parameters: Sequence[str], parameter_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        parameters: Sequence[str] = (),
+        parameter_file: Path | None = None,
+        running: Topics | None = None,
+    ) -> None:
         self._folder = folder
         self._earlier: set[int] = set()
+        self._topics = running or Topics(NAMESPACE)
         use_profile()
-        self.domain = isolate()
-        command = [*NODE_COMMAND, "--ros-args", "-r", f"__ns:={NAMESPACE}"]
-        if parameter_file is not None:
-            command += ["--params-file", str(parameter_file)]
-        for parameter in parameters:
-            command += ["-p", parameter]
-        self._node = Child("the node", command, folder / "node.log", _environment())
+        self._node: Child | None = None
+        self._view: Child | None = None
+        if running is not None:
+            self.domain = f"ROS domain {os.environ.get('ROS_DOMAIN_ID', 0)}, namespace {running.namespace}"
+        else:
+            self.domain = isolate()
+            command = [*NODE_COMMAND, "--ros-args", "-r", f"__ns:={NAMESPACE}"]
+            if parameter_file is not None:
+                command += ["--params-file", str(parameter_file)]
+            for parameter in parameters:
+                command += ["-p", parameter]
+            self._node = Child("the node", command, folder / "node.log", _environment())
         try:
             rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-            self._recorder = Recorder(NAMESPACE)
+            self._recorder = Recorder(self._topics)
         except BaseException:
-            self._node.stop()
+            self._stop_node()
             raise
 
     def __enter__(self) -> LiveRun:
@@ -94,7 +102,9 @@ class LiveRun:
         # A second Ctrl-C must not leave processes behind, nor the hang-up that follows it.
         previous = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
         try:
-            self._node.stop()
+            if self._view:
+                self._view.stop()
+            self._stop_node()
             self._recorder.destroy_node()
             rclpy.try_shutdown()
         finally:
@@ -108,7 +118,30 @@ class LiveRun:
 
     def last_words(self) -> str:
         """The end of the node's output."""
-        return self._node.last_words()
+        return self._node.last_words() if self._node else "  (it runs elsewhere)"
+
+    @property
+    def _exit_code(self) -> int | None:
+        return self._node.exit_code if self._node else None
+
+    def _stop_node(self) -> None:
+        if self._node:
+            self._node.stop()
+
+    def show(self, port: int, timeout: float = 60.0) -> str:
+        """Serve the live view of this run on a port of this machine; returns the address of its page.
+
+        Raises:
+            EngineError: It does not come up; most likely its port is taken.
+        """
+        command = [*VIEW_COMMAND, "--port", str(port), "--ros-args", "-r", f"__ns:={self._topics.namespace}"]
+        self._view = Child("the view", command, self._folder / "view.log", _environment())
+        deadline = time.monotonic() + timeout
+        while not (found := re.search(r"view: (http\S+)", self._view.last_words())):
+            if self._view.exit_code is not None or time.monotonic() > deadline:
+                raise EngineError(f"the view did not come up:\n{self._view.last_words()}")
+            time.sleep(_POLL)
+        return found[1]
 
     def wait_until_active(self, timeout: float, tell: Callable[[str], None]) -> None:
         """Wait until the node takes frames.
@@ -153,8 +186,7 @@ class LiveRun:
     ) -> None:
         deadline, told, told_at = time.monotonic() + timeout, "", 0.0
         while condition():
-            if self._node.exit_code is not None:
-                code = self._node.exit_code
+            if (code := self._exit_code) is not None:
                 raise EngineError(
                     f"the node ended with exit code {code} before it was ready:\n{self.last_words()}"
                 )
@@ -174,6 +206,7 @@ class LiveRun:
         arguments: Sequence[str],
         recording: Recording | None = None,
         progress: Callable[[int, int], None] = lambda sent, answered: None,
+        keep: bool = False,
     ) -> Outcome:
         """Replay once, to its end and the last answer.
 
@@ -181,40 +214,62 @@ class LiveRun:
             arguments: Command line of the replayer.
             recording: Takes what arrives meanwhile; None: it is thrown away.
             progress: Gets the number of frames sent and of answers.
+            keep: When the user interrupts, end the replay and give what there is of it.
 
         Raises:
             InputError: The replayer failed.
         """
-        log_path = self._folder / "frames.jsonl"
+        log_path = self._folder / FRAMES
         log_path.unlink(missing_ok=True)
-        command = [*REPLAY_COMMAND, *arguments, "--wait", str(_LISTENERS), "--log", str(log_path)]
-        command += ["--ros-args", "-r", f"__ns:={NAMESPACE}"]
-        outcome, meter = Outcome(), _Meter(self._node.pid)
-        with Child("the replayer", command, self._folder / "replay.log", _environment()) as child:
-            while child.exit_code is None and outcome.node_exit is None:
-                self._collect(recording)
-                outcome.node_exit = self._node.exit_code
-                if meter.due():
-                    meter.sample(outcome.usage)
-                    progress(len(read_log(log_path).sent), len(recording.answers) if recording else 0)
-                time.sleep(_POLL)
-            if child.exit_code not in (0, None):
-                raise InputError(
-                    f"the replayer ended with exit code {child.exit_code}:\n{child.last_words()}"
-                )
+        listeners = _LISTENERS + (self._view is not None)
+        command = [*REPLAY_COMMAND, *arguments, "--wait", str(listeners), "--log", str(log_path)]
+        command += ["--answers", self._topics.mask, "--ros-args", "-r", f"__ns:={self._topics.namespace}"]
+        command += ["-r", f"image:={self._topics.image}"]
+        outcome = Outcome()
+        try:
+            with Child("the replayer", command, self._folder / "replay.log", _environment()) as child:
+                self._follow(child, outcome, recording, progress)
+        except KeyboardInterrupt:
+            if not keep:
+                raise
+            outcome.interrupted = True
         outcome.log = read_log(log_path)
-        if outcome.node_exit is None and recording:
-            outcome.node_exit = self._await_answers(recording, outcome.log, progress)
+        try:
+            if outcome.node_exit is None and recording:
+                outcome.node_exit = self._await_answers(recording, outcome.log, progress)
+        except KeyboardInterrupt:
+            if not keep:
+                raise
+            outcome.interrupted = True
         self._earlier |= {frame.stamp_ns for frame in outcome.log.sent}
         return outcome
 
-    def _collect(self, recording: Recording | None) -> int:
-        """Pass on what arrived, without late answers to an earlier replay; how many messages that were."""
+    def _follow(
+        self,
+        child: Child,
+        outcome: Outcome,
+        recording: Recording | None,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        """Take what arrives until the replayer has ended."""
+        meter, sent = Meter(self._node.pid if self._node else None), LineCount(self._folder / FRAMES)
+        while child.exit_code is None and outcome.node_exit is None:
+            self._collect(recording)
+            outcome.node_exit = self._exit_code
+            if meter.due():
+                meter.sample(outcome.usage)
+                progress(sent.count(), len(recording.answers) if recording else 0)
+            time.sleep(_POLL)
+        if child.exit_code not in (0, None):
+            raise InputError(f"the replayer ended with exit code {child.exit_code}:\n{child.last_words()}")
+
+    def _collect(self, recording: Recording | None) -> set[int]:
+        """Pass on what arrived, without late answers to an earlier replay; the stamps of that."""
         arrived = [received for received in self._recorder.fetch() if received.stamp_ns not in self._earlier]
         if recording:
             for received in arrived:
                 recording.take(received)
-        return len(arrived)
+        return {received.stamp_ns for received in arrived}
 
     def _await_answers(
         self, recording: Recording, log: ReplayLog, progress: Callable[[int, int], None]
@@ -223,46 +278,15 @@ class LiveRun:
         sent = {frame.stamp_ns for frame in log.sent}
         slowest = max(account(log.sent, recording.answers).latency_ms.values(), default=0.0)
         last, silence = time.monotonic(), max(3.0, 4e-3 * slowest)
-        while time.monotonic() - last < silence and self._node.exit_code is None:
-            if self._collect(recording):
+        while time.monotonic() - last < silence and self._exit_code is None:
+            if not sent.isdisjoint(self._collect(recording)):
                 last = time.monotonic()
             progress(len(sent), len(recording.answers))
             if sent <= {stamp for stamp, _ in recording.answers}:
                 # The overlay comes after its mask.
                 silence = 0.5
             time.sleep(_POLL)
-        return self._node.exit_code
-
-
-class _Meter:
-    """Looks at a process twice a second."""
-
-    def __init__(self, pid: int) -> None:
-        # The first figure of a process covers the time since the one before: start with a whole period.
-        self._next = time.monotonic() + _PERIOD
-        try:
-            self._process: psutil.Process | None = psutil.Process(pid)
-            self._process.cpu_percent()
-        except psutil.Error:
-            self._process = None
-
-    def due(self) -> bool:
-        """Whether it is time to look again."""
-        now = time.monotonic()
-        if now < self._next:
-            return False
-        self._next = now + _PERIOD
-        return True
-
-    def sample(self, into: list[Usage]) -> None:
-        """Append what the process takes now, if it still runs."""
-        if self._process is None:
-            return
-        try:
-            cpu, memory = self._process.cpu_percent(), self._process.memory_info().rss / 2**20
-        except psutil.Error:
-            return
-        into.append(Usage(time.monotonic_ns(), cpu, memory))
+        return self._exit_code
 
 
 def isolate() -> str:

@@ -43,10 +43,22 @@ class Sent:
 
 @dataclass(frozen=True)
 class ReplayLog:
-    """What a replayer wrote: the frames it sent, and the ones that it could not read with the reason."""
+    """What a replayer wrote.
+
+    Attributes:
+        sent: The frames it sent.
+        unreadable: The ones that it could not read, with the reason.
+        broken: Those of them with which all that should have followed is missing.
+    """
 
     sent: tuple[Sent, ...] = ()
     unreadable: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+
+
+def unreadable_entry(name: str, reason: str, breaks_off: bool) -> dict[str, str | bool]:
+    """Line of the log for a frame that could not be read."""
+    return {"unreadable": name, "reason": reason, "breaks_off": breaks_off}
 
 
 def read_log(path: Path) -> ReplayLog:
@@ -56,17 +68,38 @@ def read_log(path: Path) -> ReplayLog:
         InputError: A line is not what a replayer writes.
     """
     text = path.read_text() if path.is_file() else ""
-    sent, unreadable = [], []
+    sent, unreadable, broken = [], [], []
     for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), 1):
         try:
             entry = json.loads(line)
             if "unreadable" in entry:
                 unreadable.append(f"{entry['unreadable']}: {entry['reason']}")
+                broken += unreadable[-1:] if entry.get("breaks_off") else []
             else:
                 sent.append(Sent(**entry))
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(f"{path}, line {number}: not a line of a replay log: {error}") from error
-    return ReplayLog(tuple(sent), tuple(unreadable))
+    return ReplayLog(tuple(sent), tuple(unreadable), tuple(broken))
+
+
+class LineCount:
+    """Counts the frames in a replayer's log while it grows; each byte is read once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = 0
+        self._count = 0
+
+    def count(self) -> int:
+        """Frames sent so far."""
+        if self._path.is_file():
+            with self._path.open("rb") as file:
+                file.seek(self._read)
+                data = file.read()
+            whole = data[: data.rfind(b"\n") + 1]
+            self._read += len(whole)
+            self._count += whole.count(b'"stamp_ns"')
+        return self._count
 
 
 class StampPairs(Generic[T]):

@@ -10,7 +10,7 @@ import threading
 import traceback
 from collections.abc import Sequence
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, NoReturn
 
 from sernet_ros.startup import MISSING_PACKAGE, explain_missing
 
@@ -84,17 +84,24 @@ def _run(make_node: Any, endings: SimpleQueue[int], args: Sequence[str] | None) 
     executor.create_task(finish)
     spinner.join(_TEARDOWN_TIMEOUT)
     if spinner.is_alive() or node.left_behind:
-        # A thread that is stuck in native code would hang or crash the interpreter's own end.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        _end_hard(code)
     executor.shutdown()
     node.destroy_node()
     rclpy.try_shutdown()
     # From here on Python takes its handlers back, and would die of a signal.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    if threading.active_count() > 1:
+        # Most likely an engine is being built.
+        _end_hard(code)
     return code
+
+
+def _end_hard(code: int) -> NoReturn:
+    """Leave out the interpreter's own end, which a thread in native code would hang or crash."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _spin(executor: Any, node: Any, finished: threading.Event, endings: SimpleQueue[int]) -> None:

@@ -44,22 +44,34 @@ class NodeStatus:
         return self.engine_state.startswith("building")
 
 
+@dataclass(frozen=True)
+class Topics:
+    """Where a camera, which must publish reliably, and a segmenter are; names may be relative."""
+
+    namespace: str
+    image: str = IMAGE
+    truth: str = TRUTH
+    mask: str = MASK
+    overlay: str = OVERLAY
+
+
 class Recorder(Node):
     """Listens in a thread of its own; what arrived is fetched with `fetch`.
 
     Args:
-        namespace: Where the camera, which must publish reliably, and the segmenter are.
+        topics: What it listens to.
     """
 
-    def __init__(self, namespace: str) -> None:
-        super().__init__("recorder", namespace=namespace)
+    def __init__(self, topics: Topics) -> None:
+        super().__init__("recorder", namespace=topics.namespace)
         self.status = NodeStatus()
         self.reports = 0
-        self._segmenter = f"{namespace.strip('/')}/{SEGMENTER}"
+        self._segmenter = f"{topics.namespace}/{SEGMENTER}"
         self._arrived: queue.SimpleQueue[Received] = queue.SimpleQueue()
-        for topic in (IMAGE, TRUTH, MASK, OVERLAY):
+        named = {IMAGE: topics.image, TRUTH: topics.truth, MASK: topics.mask, OVERLAY: topics.overlay}
+        for kind, topic in named.items():
             # Reliable, as profiles are: what got lost on the way here would count as dropped by the node.
-            self.create_subscription(Image, topic, self._listener(topic), QoSProfile(depth=10))
+            self.create_subscription(Image, topic, self._listener(kind), QoSProfile(depth=10))
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self)
@@ -96,15 +108,27 @@ class Recorder(Node):
                 return
             # A mask is grey: its three channels are the same ids.
             array = picture[:, :, 0].copy() if topic in (TRUTH, MASK) else picture
-            self._arrived.put(Received(topic, from_time(message.header.stamp), at_ns, array))
+            header = message.header
+            self._arrived.put(Received(topic, from_time(header.stamp), at_ns, array, header.frame_id))
 
         return listen
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        # One status of the worker and one of the camera: what the worse of them says counts.
-        own = [status for status in message.status if status.name.startswith(self._segmenter)]
-        if own:
-            worst = max(own, key=lambda status: status.level)
-            values = {pair.key: pair.value for status in own for pair in status.values}
-            self.status = NodeStatus(worst.message, values)
+        if status := node_status(message, self._segmenter):
+            self.status = status
             self.reports += 1
+
+
+def node_status(message: DiagnosticArray, node: str) -> NodeStatus | None:
+    """What a node says of its worker and its camera, as one; None where it says nothing.
+
+    Args:
+        message: From anybody.
+        node: Name of the node with its namespace.
+    """
+    own = [each for each in message.status if each.name.startswith(f"{node.strip('/')}: ")]
+    if not own:
+        return None
+    # What the worse of them says counts.
+    worst = max(own, key=lambda each: each.level)
+    return NodeStatus(worst.message, {pair.key: pair.value for each in own for pair in each.values})

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,21 +17,31 @@ from sernet_core.errors import InputError, SernetError
 from sernet_ros.ahead import read_ahead
 from sernet_ros.fastdds import use_profile
 from sernet_ros.interrupts import Interrupts
-from sernet_ros.matching import Sent, rate_of
-from sernet_ros.sources import Picture, Source, SyntheticOptions, Unreadable, open_source
-from sernet_ros.startup import MISSING_PACKAGE, explain_missing
+from sernet_ros.matching import Sent, rate_of, unreadable_entry
+from sernet_ros.options import (
+    LOCKSTEP,
+    LONGEST,
+    add_bag_arguments,
+    add_synthetic_arguments,
+    number,
+    parse_factor,
+    parse_rate,
+    synthetic_options,
+    topic_choice,
+    whole_number,
+)
+from sernet_ros.sources import Picture, Source, Unreadable, open_source
+from sernet_ros.startup import BAD_REQUEST, MISSING_PACKAGE, explain_missing
 
 if TYPE_CHECKING:
     from sernet_ros.camera import Camera, CameraOptions
 
-LOCKSTEP = "lockstep"
-_BAD_REQUEST = 2
-_LONGEST = 86400.0  # seconds that one may ask to wait
 EPILOG = """\
 examples:
   replay ~/drive.mp4                               a video at its own rate
   replay ~/frames --rate 10 --loop                 a folder of images, over and over
   replay ~/camvid --split val                      a data set, with its ground truth on `ground_truth`
+  replay ~/bags/drive --speed 0.5                  a recording at half its speed, with the recorded stamps
   replay synthetic --condition night --frames 300  the procedural street, with exact ground truth
   replay ~/drive.mp4 --ros-args -r image:=/camera/image_raw -r __ns:=/front
 
@@ -67,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     camera = None
     try:
         interrupts.begin()
-        source = open_source(options.source, options.split, synthetic_options(options))
+        source = open_source(options.source, options.split, synthetic_options(options), topic_choice(options))
         with closing(_Log(options.log)) as log:
             profile = use_profile()
             with interrupts.held():
@@ -75,10 +84,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
                 camera = Camera(_camera_options(options))
             camera.get_logger().info(profile)
+            for note in source.notes:
+                camera.get_logger().warning(note)
             _replay(camera, source, options, log)
     except SernetError as error:
         print(f"replay: error: {error}", file=sys.stderr)
-        return _BAD_REQUEST
+        return BAD_REQUEST
     except KeyboardInterrupt:
         return 0
     finally:
@@ -93,31 +104,22 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of the replayer."""
     parser = argparse.ArgumentParser(
         prog="replay",
-        description="Publish images, a video, a data set or the synthetic street as a camera would.",
+        description="Publish images, a video, a data set, a recording or the synthetic street like a camera.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("source", metavar="SOURCE", help="video, folder of images, data set, or 'synthetic'")
+    parser.add_argument(
+        "source", metavar="SOURCE", help="video, folder of images, data set, recording (bag), or 'synthetic'"
+    )
     what = parser.add_argument_group("what to publish")
     what.add_argument("--split", help="part of the data set, e.g. val")
     what.add_argument("--frames", type=whole_number(1), metavar="N", help="stop after N frames")
     what.add_argument("--loop", action="store_true", help="start over at the end, until Ctrl-C or --frames")
+    add_bag_arguments(parser)
     add_synthetic_arguments(parser)
     _add_time_arguments(parser.add_argument_group("pace and time"))
     _add_message_arguments(parser.add_argument_group("messages and middleware"))
     return parser
-
-
-def add_synthetic_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options that choose a drive through the synthetic street; the demo has the same."""
-    default = SyntheticOptions()
-    group = parser.add_argument_group("synthetic source")
-    group.add_argument("--town", help="default: the one that training never sees")
-    group.add_argument("--condition", default=default.condition, help="day (default), dusk, rain or night")
-    group.add_argument("--seed", type=int, default=default.seed, help="which drive (default: %(default)s)")
-    group.add_argument(
-        "--size", type=parse_size, default=default.size, metavar="WxH", help="default: 480x360"
-    )
 
 
 def _add_time_arguments(group: argparse._ArgumentGroup) -> None:
@@ -125,8 +127,15 @@ def _add_time_arguments(group: argparse._ArgumentGroup) -> None:
         "--rate",
         type=parse_rate,
         default="source",
-        help="Hz, 'source' (its own rate; 15 where it has none; the default), or 'lockstep': the next frame "
-        "when the last one is answered",
+        help="Hz, 'source' (its own rate; 15 where it has none; the default; a recording's own moments), or "
+        "'lockstep': the next frame when the last one is answered",
+    )
+    group.add_argument(
+        "--speed",
+        type=parse_factor,
+        default=1.0,
+        metavar="FACTOR",
+        help="of the source's own rate (default: 1)",
     )
     group.add_argument(
         "--answers",
@@ -136,16 +145,17 @@ def _add_time_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--answer-timeout",
-        type=number(0.0, _LONGEST),
+        type=number(0.0, LONGEST),
         default=10.0,
         metavar="S",
         help="go on without an answer after S seconds (default: 10)",
     )
     group.add_argument(
         "--stamps",
-        choices=("now", "recorded"),
-        default="now",
-        help="now: the wall clock, as a camera stamps (default); recorded: 1 s + index / rate, in every run",
+        choices=("auto", "now", "recorded"),
+        default="auto",
+        help="now: the wall clock, as a camera stamps; recorded: those of a recording, else 1 s + index / "
+        "rate in every run; auto (default): recorded for a recording, else now",
     )
     group.add_argument(
         "--clock",
@@ -156,7 +166,7 @@ def _add_time_arguments(group: argparse._ArgumentGroup) -> None:
 
 def _add_message_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--encoding", choices=("rgb8", "bgr8"), default="rgb8")
-    group.add_argument("--frame-id", default="camera", help="frame_id of the header (default: camera)")
+    group.add_argument("--frame-id", help="frame_id of the header (default: as recorded, else camera)")
     group.add_argument("--qos", choices=("reliable", "sensor_data"), default="reliable")
     group.add_argument("--depth", type=whole_number(1), default=5, help="queue of the publisher (default: 5)")
     group.add_argument("--durability", choices=("volatile", "transient_local"), default="volatile")
@@ -165,7 +175,7 @@ def _add_message_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--wait-timeout",
-        type=number(0.0, _LONGEST),
+        type=number(0.0, LONGEST),
         default=60.0,
         metavar="S",
         help="give up waiting after S seconds (default: 60)",
@@ -235,20 +245,23 @@ def _publish_all(
     log: _Log,
 ) -> _Result:
     lockstep = options.rate == LOCKSTEP
-    rate = options.rate if isinstance(options.rate, float) else source.rate
+    rate = options.rate if isinstance(options.rate, float) else source.rate * options.speed
+    as_recorded = options.rate == "source" and source.recorded
     pace = Pace(rate)
+    moments = _Moments(source, rate, options.stamps)
     result = _Result([])
-    for picture in _progress(pictures, options, source):
+    for picture, following in _with_next(_progress(pictures, options, source)):
         if isinstance(picture, Unreadable):
             result.skipped += 1
             camera.get_logger().warning(f"skipped {picture.name}: {picture.reason}")
-            log.write(json.dumps({"unreadable": picture.name, "reason": picture.reason}))
+            log.write(json.dumps(unreadable_entry(picture.name, picture.reason, picture.breaks_off)))
             continue
         index = len(result.moments_ns)
         if not lockstep:
-            time.sleep(max(0.0, pace.next(time.monotonic()) - time.monotonic()))
-        recorded = [10**9 + round(one * 1e9 / rate) for one in (index, index + 1)]
-        stamp_ns, sent_ns = camera.publish(picture, *(recorded if options.stamps == "recorded" else ()))
+            gap = moments.gap(picture) / options.speed if as_recorded else None
+            time.sleep(max(0.0, pace.next(time.monotonic(), gap) - time.monotonic()))
+        stamps = moments.stamps(index, picture, following)
+        stamp_ns, sent_ns = camera.publish(picture, *stamps)
         answered_ns = camera.wait_for_answer(stamp_ns, options.answer_timeout) if lockstep else None
         result.moments_ns.append(sent_ns)
         log.write(Sent(index, picture.name, stamp_ns, sent_ns, answered_ns).to_json())
@@ -270,27 +283,81 @@ class Pace:
         self._due: float | None = None
         self.late = 0
 
-    def next(self, now: float) -> float:
-        """Moment in seconds at which the next frame is due; in the past when it is late."""
+    def next(self, now: float, gap: float | None = None) -> float:
+        """Moment in seconds at which the next frame is due; in the past when it is late.
+
+        Args:
+            now: The monotonic clock.
+            gap: Seconds after the frame before; None: one period.
+        """
         if self._due is None:
             self._due = now
             return now
-        self._due += self._period
+        self._due += self._period if gap is None else gap
         if now - self._due > self._period:
             self.late += 1
             self._due = now
         return self._due
 
 
+class _Moments:
+    """Stamps of the frames, and the time between them as it was recorded."""
+
+    def __init__(self, source: Source, rate: float, stamps: str) -> None:
+        self._rate = rate
+        self._recorded = stamps == "recorded" or (stamps == "auto" and source.recorded)
+        self._last_ns: int | None = None
+
+    def gap(self, picture: Picture) -> float:
+        """Seconds since the frame before was received; never negative."""
+        now_ns = picture.at_ns or 0
+        last_ns, self._last_ns = self._last_ns, now_ns
+        return 0.0 if last_ns is None else max(0.0, (now_ns - last_ns) / 1e9)
+
+    def stamps(
+        self, index: int, picture: Picture, following: Picture | Unreadable | None
+    ) -> tuple[int | None, int | None]:
+        """Stamp of a frame and of the next one; None where the wall clock decides."""
+        if not self._recorded:
+            return None, None
+        if picture.stamp_ns is None:
+            return self._counted(index), self._counted(index + 1)
+        return picture.stamp_ns, following.stamp_ns if isinstance(following, Picture) else None
+
+    def _counted(self, index: int) -> int:
+        return 10**9 + round(index * 1e9 / self._rate)
+
+
+def _with_next(
+    pictures: Iterator[Picture | Unreadable],
+) -> Iterator[tuple[Picture | Unreadable, Picture | Unreadable | None]]:
+    """Each item with the one after it, and None after the last."""
+    before = next(pictures, None)
+    while before is not None:
+        following = next(pictures, None)
+        yield before, following
+        before = following
+
+
 def _endless(source: Source) -> Callable[[], Iterator[Picture | Unreadable]]:
     def frames() -> Iterator[Picture | Unreadable]:
-        readable = True
+        readable, shift = True, 0
         # A source that has nothing left to show would be searched for ever.
         while readable:
             readable = False
+            first_ns = last_ns = 0
             for picture in source.frames():
+                if (
+                    isinstance(picture, Picture)
+                    and picture.stamp_ns is not None
+                    and picture.at_ns is not None
+                ):
+                    first_ns, last_ns = first_ns or picture.at_ns, picture.at_ns
+                    picture = replace(picture, stamp_ns=picture.stamp_ns + shift, at_ns=picture.at_ns + shift)
                 readable = readable or isinstance(picture, Picture)
                 yield picture
+            # A recording goes on where it has ended, one period later.
+            shift += last_ns - first_ns + round(1e9 / source.rate)
 
     return frames
 
@@ -306,12 +373,6 @@ def _progress(
     return iter(tqdm(pictures, total=total, unit="frame", desc=source.name))
 
 
-def synthetic_options(options: argparse.Namespace) -> SyntheticOptions:
-    """The drive that the options of `add_synthetic_arguments` and --frames ask for."""
-    frames = options.frames or SyntheticOptions().frames
-    return SyntheticOptions(options.town, options.condition, options.seed, options.size, frames=frames)
-
-
 def _camera_options(options: argparse.Namespace) -> CameraOptions:
     from sernet_ros.camera import CameraOptions
 
@@ -324,57 +385,6 @@ def _camera_options(options: argparse.Namespace) -> CameraOptions:
         clock=options.clock,
         answers=options.answers if options.rate == LOCKSTEP else None,
     )
-
-
-def parse_rate(text: str) -> float | str:
-    """Type of --rate: Hz, or one of the words."""
-    if text in ("source", LOCKSTEP):
-        return text
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = 0.0
-    if not 0.001 <= rate <= 1000.0:
-        raise argparse.ArgumentTypeError(
-            f"'{text}' is neither 'source' nor 'lockstep' nor a rate of 0.001 to 1000 Hz"
-        )
-    return rate
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Type of --size: width and height."""
-    try:
-        width, height = (int(part) for part in text.lower().split("x"))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is no size like 480x360") from None
-    return width, height
-
-
-def whole_number(least: int) -> Callable[[str], int]:
-    """Type of an option that counts, from `least` on."""
-
-    def whole(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
-        return value
-
-    return whole
-
-
-def number(least: float, most: float) -> Callable[[str], float]:
-    """Type of an option that measures, from `least` to `most`."""
-
-    def measure(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"'{text}' is not a number from {least:g} to {most:g}")
-        return value
-
-    return measure
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a replayed camera can see: a folder of images, a video, a split of a data set, the synthetic street.
+"""What a replayed camera can see: images, a video, a split of a data set, a recording, the synthetic street.
 
 A source is iterated in order, more than once if need be, and yields a `Picture` for each frame that can be
 read and an `Unreadable` for each that cannot, so that one damaged file does not end a run.
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sernet_core.errors import ConfigError, InputError, unknown_name
+from sernet_ros.bag.formats import is_bag
+from sernet_ros.bag.topics import TopicChoice
 
 # What needs OpenCV or NumPy is imported where it is used: the command lines are read without them.
 if TYPE_CHECKING:
@@ -25,19 +27,32 @@ DEFAULT_RATE = 15.0
 
 @dataclass(frozen=True)
 class Picture:
-    """One frame: image uint8 (H, W, 3) RGB; truth uint8 (H, W) class ids with 255 = void, or None."""
+    """One frame.
+
+    Attributes:
+        name: What a reader finds it by in its source.
+        image: uint8 (H, W, 3) RGB.
+        truth: uint8 (H, W) class ids with 255 = void, or None.
+        stamp_ns: Stamp of the header, where it was recorded with one.
+        at_ns: When it was received, where it was recorded.
+        frame_id: Of the header, where it was recorded with one.
+    """
 
     name: str
     image: np.ndarray
     truth: np.ndarray | None = None
+    stamp_ns: int | None = None
+    at_ns: int | None = None
+    frame_id: str | None = None
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A frame that could not be read, and why."""
+    """A frame that could not be read, and why; `breaks_off`: with it all that should have followed."""
 
     name: str
     reason: str
+    breaks_off: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,9 @@ class Source:
         classes: Class set of the ground truth, None where there is none.
         frames: Starts over at the first frame each time it is called.
         stems: Names of all frames where they come from a data set.
+        recorded: Whether pictures have the stamps and the times of a recording.
+        with_truth: Whether there is ground truth, be it of classes that are not named.
+        notes: What is unusual about it, for people.
     """
 
     name: str
@@ -59,6 +77,9 @@ class Source:
     classes: ClassSet | None
     frames: Callable[[], Iterator[Picture | Unreadable]]
     stems: Sequence[str] = ()
+    recorded: bool = False
+    with_truth: bool = False
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -73,17 +94,23 @@ class SyntheticOptions:
     frames: int = 150
 
 
-def open_source(where: str, split: str | None = None, synthetic: SyntheticOptions | None = None) -> Source:
+def open_source(
+    where: str,
+    split: str | None = None,
+    synthetic: SyntheticOptions | None = None,
+    topics: TopicChoice | None = None,
+) -> Source:
     """Open a source by the path or name that a user gave.
 
     Args:
-        where: Folder of images, root of a data set, image file, video file, or "synthetic".
+        where: Folder of images, root of a data set, image file, video file, recording, or "synthetic".
         split: Part of the data set, e.g. "val".
         synthetic: Options of the synthetic drive.
+        topics: Topics of a recording, where they are not to be found by type.
 
     Raises:
         InputError: Nothing is there, or nothing in it can be shown.
-        ConfigError: The split, the town or the condition does not exist.
+        ConfigError: The split, the town, the condition or the topic does not exist.
     """
     if where == SYNTHETIC and split is None:
         return _synthetic(synthetic or SyntheticOptions())
@@ -96,13 +123,17 @@ def open_source(where: str, split: str | None = None, synthetic: SyntheticOption
         raise ConfigError(
             f"--split {split}: {where} is no data set; leave --split away or give the root folder of one"
         )
+    if path.exists() and is_bag(path):
+        from sernet_ros.bag.source import open_bag  # needs rosbags, which the others do not
+
+        return open_bag(path, topics or TopicChoice())
     if path.is_dir():
         return _images(path.resolve().name, list_images(path))
     if path.is_file():
         return _images(path.name, [path]) if is_image(path) else _video(path)
     raise InputError(
-        f"{where}: no such file or folder; give a video, a folder of images, the root of a data set "
-        f"(with --split) or the word '{SYNTHETIC}'"
+        f"{where}: no such file or folder; give a video, a folder of images, a recording, the root of a "
+        f"data set (with --split) or the word '{SYNTHETIC}'"
     )
 
 

@@ -6,6 +6,8 @@ import re
 
 from sernet_core.errors import missing_package
 
+FAILED, BAD_REQUEST, INTERRUPTED = 1, 2, 130
+"""Exit codes: the run was no success, the request cannot be met, Ctrl-C or the like."""
 MISSING_PACKAGE = 2
 """Exit code of an executable that cannot import what it needs."""
 

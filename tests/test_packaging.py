@@ -83,7 +83,16 @@ def test_ros_imports_are_declared() -> None:
 
 def test_entry_points_exist(setup_arguments: dict) -> None:
     scripts = dict(entry.split(" = ") for entry in setup_arguments["entry_points"]["console_scripts"])
-    assert set(scripts) == {"segment", "replay", "demo", "sernet"}
+    assert set(scripts) == {
+        "segment",
+        "replay",
+        "demo",
+        "make_bag",
+        "evaluate_bag",
+        "compare",
+        "view",
+        "sernet",
+    }
     for target in scripts.values():
         module, function = target.split(":")
         assert importlib.util.find_spec(module) is not None, module

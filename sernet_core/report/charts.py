@@ -28,12 +28,12 @@ def line_chart(
         levels: Named horizontal lines.
         misses: Places on the x axis to mark: events that have no value.
     """
-    misses, levels = list(misses), list(levels)
+    points, misses, levels = thinned(points), list(misses), list(levels)
     xs = [x for x, _ in points] + misses
     if not xs:
-        return _empty()
+        return empty()
     ys = [y for _, y in points] + [level for _, level in levels]
-    axes = _Axes(min(0.0, *xs, 0.0), max(xs) or 1.0, max(ys, default=1.0) * 1.08 or 1.0)
+    axes = Axes(min(0.0, *xs, 0.0), max(xs) or 1.0, max(ys, default=1.0) * 1.08 or 1.0)
     body = [axes.grid(x_label, y_label)]
     path = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in points)
     body.append(f'<polyline class="line" points="{path}"/>')
@@ -45,17 +45,29 @@ def line_chart(
         )
     floor = _HEIGHT - _BOTTOM
     body.extend(
-        f'<line class="miss" x1="{axes.x(x):.1f}" x2="{axes.x(x):.1f}" y1="{floor - 9}" y2="{floor}"/>'
-        for x in misses
+        f'<line class="miss" x1="{place}" x2="{place}" y1="{floor - 9}" y2="{floor}"/>'
+        for place in dict.fromkeys(f"{axes.x(x):.1f}" for x in misses)
     )
     body.extend(_levels(axes, levels))
-    return _svg(body)
+    return svg(body)
+
+
+def thinned(points: Sequence[tuple[float, float]], most: int = 2000) -> list[tuple[float, float]]:
+    """Few enough points to draw: of every stretch the lowest and the highest, so that no peak is lost."""
+    if len(points) <= most:
+        return list(points)
+    stretch = math.ceil(2 * len(points) / most)
+    kept = []
+    for start in range(0, len(points), stretch):
+        part = points[start : start + stretch]
+        kept += sorted({min(part, key=lambda point: point[1]), max(part, key=lambda point: point[1])})
+    return kept
 
 
 def histogram(values: Sequence[float], *, x_label: str, y_label: str, bins: int = 28) -> str:
     """Counts of values in equal bins."""
     if not values:
-        return _empty()
+        return empty()
     low, high = min(values), max(values)
     # One value alone still gets a bar with some room beside it.
     room = (high - low) * 0.04 or max(abs(high) * 0.1, 1.0)
@@ -64,7 +76,7 @@ def histogram(values: Sequence[float], *, x_label: str, y_label: str, bins: int 
     counts = [0] * bins
     for value in values:
         counts[min(bins - 1, int((value - low) / width))] += 1
-    axes = _Axes(low, high, max(counts) * 1.08)
+    axes = Axes(low, high, max(counts) * 1.08)
     body = [axes.grid(x_label, y_label)]
     for number, count in enumerate(counts):
         if count:
@@ -74,7 +86,7 @@ def histogram(values: Sequence[float], *, x_label: str, y_label: str, bins: int 
                 f'<rect class="bar" x="{left + 0.8:.1f}" y="{top:.1f}" width="{right - left - 1.6:.1f}" '
                 f'height="{_HEIGHT - _BOTTOM - top:.1f}" rx="1.5"><title>{count}</title></rect>'
             )
-    return _svg(body)
+    return svg(body)
 
 
 def scatter_chart(points: Sequence[tuple[float, float, str]], *, x_label: str, y_label: str) -> str:
@@ -86,8 +98,8 @@ def scatter_chart(points: Sequence[tuple[float, float, str]], *, x_label: str, y
         y_label: Name and unit of y.
     """
     if not points:
-        return _empty()
-    axes = _Axes(0.0, max(x for x, _, _ in points) * 1.25, max(y for _, y, _ in points) * 1.15)
+        return empty()
+    axes = Axes(0.0, max(x for x, _, _ in points) * 1.25, max(y for _, y, _ in points) * 1.15)
     body = [axes.grid(x_label, y_label)]
     for index, (x, y, name) in enumerate(sorted(points)):
         above = (-9, 18, -24, 33)[index % 4]  # names of neighbours must not touch
@@ -96,11 +108,11 @@ def scatter_chart(points: Sequence[tuple[float, float, str]], *, x_label: str, y
             f'<text class="tick" x="{axes.x(x):.1f}" y="{axes.y(y) + above:.1f}" '
             f'text-anchor="middle">{escape(name)}</text>'
         )
-    return _svg(body)
+    return svg(body)
 
 
 @dataclass(frozen=True)
-class _Axes:
+class Axes:
     """Maps values to pixels; y starts at 0."""
 
     x_low: float
@@ -142,7 +154,7 @@ class _Axes:
         return "".join(parts)
 
 
-def _levels(axes: _Axes, levels: Iterable[tuple[str, float]]) -> Iterable[str]:
+def _levels(axes: Axes, levels: Iterable[tuple[str, float]]) -> Iterable[str]:
     """Named lines; names that would touch are moved apart, upwards."""
     free = float(_HEIGHT)
     for name, level in sorted(levels, key=lambda item: item[1]):
@@ -163,9 +175,11 @@ def _ticks(low: float, high: float, about: int) -> list[float]:
     return [round(index * step, 10) for index in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def _svg(body: Iterable[str]) -> str:
+def svg(body: Iterable[str]) -> str:
+    """A chart of its parts."""
     return f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">{"".join(body)}</svg>'
 
 
-def _empty() -> str:
+def empty() -> str:
+    """What stands where there is nothing to draw."""
     return '<p class="note">Nothing was measured.</p>'

@@ -8,37 +8,41 @@ from html import escape
 from typing import Any
 
 from sernet_core.report.charts import histogram, line_chart
-from sernet_core.report.style import STYLE
+from sernet_core.report.frames import confusion_section, frames_section, rate_section
+from sernet_core.report.parts import bars_section, cards_section, document, number
 
 _NODE = "Last diagnostics of the node"
 Report = Mapping[str, Any]
 
 
-def render_page(report: Report, sheet: bytes | None = None, video: bytes | None = None) -> str:
+def render_page(
+    report: Report,
+    sheet: bytes | None = None,
+    video: bytes | None = None,
+    pictures: Mapping[str, bytes] | None = None,
+) -> str:
     """The page as text.
 
     Args:
         report: What `report.json` holds; every figure on the page is taken from it.
         sheet: The contact sheet as JPEG.
         video: The overlay video as WebM.
+        pictures: Further sheets as JPEG, by their title.
     """
     sections = [
         _head(report),
         _cards(report),
         _pictures(report, sheet, video),
         _accuracy(report),
+        confusion_section(report),
+        frames_section(report),
+        _further(pictures or {}),
         _latency(report),
+        rate_section(report),
         _usage(report),
         _details(report),
     ]
-    title = escape(f"{report['model']} on {subject(report)}")
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{STYLE}</style></head>\n<body><main>"
-        + "\n".join(section for section in sections if section)
-        + "</main></body></html>\n"
-    )
+    return document(f"{report['model']} on {subject(report)}", sections)
 
 
 def subject(report: Report) -> str:
@@ -49,11 +53,15 @@ def subject(report: Report) -> str:
 
 def _head(report: Report) -> str:
     verdict = "passed" if report["passed"] else "failed"
+    partial = report.get("partial")
+    way = "Offline" if report.get("offline") else "Live"
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in report["reasons"])
     return (
-        f'<header><p class="kicker">Live segmentation report &middot; {escape(report["created"])}</p>'
+        f'<header><p class="kicker">{way} segmentation report &middot; {escape(report["created"])}</p>'
         f"<h1>{escape(report['model'])} <small>on {escape(subject(report))}</small></h1>"
-        f'<p><span class="pill {verdict}">{verdict}</span> {escape(report["headline"])}</p>'
+        f'<p><span class="pill {verdict}">{verdict}</span>'
+        + (f'<span class="pill partial">partial</span> {escape(partial)}. ' if partial else " ")
+        + f"{escape(report['headline'])}</p>"
         + (f'<ul class="reasons">{reasons}</ul>' if reasons else "")
         + "</header>"
     )
@@ -64,26 +72,18 @@ def _cards(report: Report) -> str:
     cards = [
         (
             "answered",
-            _number(report["answered_percent"], 1),
+            number(report["answered_percent"], 1),
             "%",
             f"{frames['answered']} of {frames['sent']} frames",
         ),
-        ("latency, median", _number(latency["p50"], 0), "ms", f"95 %: {_number(latency['p95'], 0)} ms"),
-        ("masks", _number(rates["answered"], 2), "Hz", f"camera: {_number(rates['sent'], 2)} Hz"),
+        ("latency, median", number(latency["p50"], 0), "ms", f"95 %: {number(latency['p95'], 0)} ms"),
+        ("masks", number(rates["answered"], 2), "Hz", f"camera: {number(rates['sent'], 2)} Hz"),
         ("dropped", str(frames["dropped"]), "", f"{frames['unmatched']} masks without a frame"),
     ]
     if report["miou"] is not None:
-        note = f"{_number(report['pixel_accuracy'], 1)} % of the pixels right"
-        cards.insert(0, ("mIoU", _number(report["miou"], 1), "%", note))
-    return (
-        '<section class="cards">'
-        + "".join(
-            f'<div class="card"><p class="name">{escape(name)}</p><p class="value">{value}'
-            f"<small>{unit}</small></p><p>{escape(note)}</p></div>"
-            for name, value, unit, note in cards
-        )
-        + "</section>"
-    )
+        note = f"{number(report['pixel_accuracy'], 1)} % of the pixels right"
+        cards.insert(0, ("mIoU", number(report["miou"], 1), "%", note))
+    return cards_section(cards)
 
 
 def _pictures(report: Report, sheet: bytes | None, video: bytes | None) -> str:
@@ -96,13 +96,22 @@ def _pictures(report: Report, sheet: bytes | None, video: bytes | None) -> str:
         )
     if parts:
         parts.append(_legend(report))
+    who, received = ("model", "") if report.get("offline") else ("node", " as they were received")
     if sheet:
         parts.append(
             f'<figure><img alt="Contact sheet" src="{_data_uri("image/jpeg", sheet)}">'
-            "<figcaption>Frames spread over the run, with the masks and overlays as they were received."
+            f"<figcaption>Frames spread over the run, with the masks and overlays{received}."
             "</figcaption></figure>"
         )
-    return f"<section><h2>What the node saw and said</h2>{''.join(parts)}</section>" if parts else ""
+    return f"<section><h2>What the {who} saw and said</h2>{''.join(parts)}</section>" if parts else ""
+
+
+def _further(pictures: Mapping[str, bytes]) -> str:
+    return "".join(
+        f'<section><h2>{escape(title)}</h2><figure><img alt="{escape(title)}" '
+        f'src="{_data_uri("image/jpeg", data)}"></figure></section>'
+        for title, data in pictures.items()
+    )
 
 
 def _legend(report: Report) -> str:
@@ -119,22 +128,7 @@ def _legend(report: Report) -> str:
 def _accuracy(report: Report) -> str:
     if report["miou"] is None:
         return f'<section><h2>Accuracy</h2><p class="note">{escape(report["accuracy_note"])}</p></section>'
-    rows = []
-    for name, value in report["iou"].items():
-        color = report["classes"].get(name, "#888")
-        width = 0.0 if value is None else value
-        rows.append(
-            f'<div class="row"><span class="label">{escape(name)}</span><span class="track">'
-            f'<span class="fill" style="width:{width:.2f}%;background:{color}"></span></span>'
-            f'<span class="figure">{_number(value, 1)}</span></div>'
-        )
-    return (
-        "<section><h2>IoU by class <small>in percent, over all scored frames together</small></h2>"
-        f'<div class="bars">{"".join(rows)}<div class="row mean"><span class="label">mean</span>'
-        f'<span class="track"><span class="fill" style="width:{report["miou"]:.2f}%"></span></span>'
-        f'<span class="figure">{_number(report["miou"], 1)}</span></div></div>'
-        f'<p class="note">{escape(report["accuracy_note"])}</p></section>'
-    )
+    return bars_section(report, report["accuracy_note"])
 
 
 def _latency(report: Report) -> str:
@@ -144,14 +138,15 @@ def _latency(report: Report) -> str:
     levels = [(name, latency[name]) for name in ("p50", "p95", "p99") if latency[name] is not None]
     over_time = line_chart(points, x_label="time, s", y_label="latency, ms", levels=levels, misses=misses)
     counts = histogram([value for _, value in points], x_label="latency, ms", y_label="frames")
+    whole = "frame to mask" if report.get("offline") else "camera to mask"
     stages = "".join(
-        f"<tr><th>{escape(stage)}</th>" + "".join(f"<td>{_number(row.get(p), 1)}</td>" for p in _PERCENTILES)
-        for stage, row in {**report["stages_ms"], "camera to mask": latency}.items()
+        f"<tr><th>{escape(stage)}</th>" + "".join(f"<td>{number(row.get(p), 1)}</td>" for p in _PERCENTILES)
+        for stage, row in {**report["stages_ms"], whole: latency}.items()
     )
     heads = "".join(f"<th>{name}</th>" for name in _PERCENTILES)
     drop_note = " Red marks at the bottom are dropped frames." if misses else ""
     return (
-        "<section><h2>Latency <small>from the camera's publish to the mask received</small></h2>"
+        f"<section><h2>Latency <small>{_OFFLINE_WAY if report.get('offline') else _LIVE_WAY}</small></h2>"
         f'<div class="pair"><figure>{over_time}<figcaption>Over the run.{drop_note}</figcaption></figure>'
         f"<figure>{counts}<figcaption>How often.</figcaption></figure></div>"
         f"<table><tr><th>stage, ms</th>{heads}</tr>{stages}</table></section>"
@@ -159,18 +154,21 @@ def _latency(report: Report) -> str:
 
 
 _PERCENTILES = ("p50", "p95", "p99")
+_LIVE_WAY = "from the camera's publish to the mask received"
+_OFFLINE_WAY = "from the frame to its mask, without ROS"
 
 
 def _usage(report: Report) -> str:
     usage = report["usage"]
     if len(usage) < 2:
         return ""
+    whose = "segmenting" if report.get("offline") else "node's"
     cpu = line_chart([(row["t_s"], row["cpu_percent"]) for row in usage], x_label="time, s", y_label="CPU, %")
     memory = line_chart(
         [(row["t_s"], row["memory_mb"]) for row in usage], x_label="time, s", y_label="memory, MB"
     )
     return (
-        "<section><h2>Cost <small>of the node's process</small></h2>"
+        f"<section><h2>Cost <small>of the {whose} process</small></h2>"
         f'<div class="pair"><figure>{cpu}<figcaption>100 % is one core.</figcaption></figure>'
         f"<figure>{memory}<figcaption>Resident memory.</figcaption></figure></div></section>"
     )
@@ -206,10 +204,6 @@ def _text(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "&ndash;" if value is None else f"{value:.{digits}f}"
 
 
 def _data_uri(kind: str, data: bytes) -> str:

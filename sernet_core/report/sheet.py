@@ -53,11 +53,15 @@ class Exhibits:
     def offer(self, exhibit: Exhibit) -> None:
         """Take the next exhibit of the run, or leave it."""
         if self._seen % self._stride == 0:
-            self._kept.append(_shrink(exhibit))
+            self._kept.append(shrink(exhibit))
             if len(self._kept) > 2 * self._wanted:
                 self._kept = self._kept[::2]
                 self._stride *= 2
         self._seen += 1
+
+    def merge(self, other: Exhibits) -> None:
+        """Take in what was kept of the next part of the run."""
+        self._kept += other.chosen()
 
     def chosen(self) -> list[Exhibit]:
         """At most the wanted number, evenly spread, in order."""
@@ -86,7 +90,7 @@ def contact_sheet(exhibits: Sequence[Exhibit], classes: ClassSet, title: str) ->
     with_truth = any(exhibit.truth is not None for exhibit in exhibits)
     columns = ["frame", *(["ground truth"] if with_truth else []), "prediction", "overlay"]
     width = len(columns) * (TILE_WIDTH + _GAP) + _GAP
-    rows = [_row(_shrink(exhibit), classes, with_truth, width) for exhibit in exhibits]
+    rows = [_row(shrink(exhibit), classes, with_truth, width) for exhibit in exhibits]
     return np.concatenate([_header(title, columns, width), *rows, _legend(classes, width)])
 
 
@@ -97,7 +101,8 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
     return cv2.resize(image, (TILE_WIDTH, height), interpolation=interpolation)
 
 
-def _shrink(exhibit: Exhibit) -> Exhibit:
+def shrink(exhibit: Exhibit) -> Exhibit:
+    """Scale an exhibit to the width of a tile."""
     height = max(1, round(exhibit.image.shape[0] * TILE_WIDTH / exhibit.image.shape[1]))
     size = (TILE_WIDTH, height)
 

@@ -35,6 +35,7 @@ p { margin: 0; }
 }
 .pill.passed { color: var(--good); background: var(--good-paper); }
 .pill.failed { color: var(--bad); background: var(--bad-paper); }
+.pill.partial { color: var(--bad); border: 1px solid var(--bad); padding: 1px 10px; }
 .reasons {
   margin: 12px 0 0; padding: 10px 14px 10px 30px; border-radius: 10px;
   background: var(--bad-paper); color: var(--bad);
@@ -94,6 +95,22 @@ img { background: #fff; }
 .chart .miss { stroke: var(--bad); stroke-width: 1.6; }
 .chart .level { stroke: var(--soft); stroke-dasharray: 4 4; opacity: .75; }
 .chart .level-name { fill: var(--soft); font-size: 11.5px; }
+.chart .span { stroke: var(--soft); fill: var(--soft); stroke-width: 2.4; }
+.chart .span.passed { stroke: var(--good); fill: var(--good); }
+.chart .span.failed { stroke: var(--bad); fill: var(--bad); }
+.chart .area { stroke: none; }
+.wide { overflow-x: auto; }
+.confusion { width: auto; font-size: 12.5px; }
+.confusion th { white-space: nowrap; text-align: right; overflow-wrap: normal; }
+.confusion tr:first-child th {
+  height: 96px; vertical-align: bottom; padding: 0 0 6px; border: 0; text-align: center;
+}
+.confusion tr:first-child span { writing-mode: vertical-rl; transform: rotate(180deg); }
+.confusion .cell {
+  min-width: 46px; text-align: center; border: 1px solid var(--card);
+  background: color-mix(in srgb, var(--bad) calc(var(--part) * .7), var(--paper));
+}
+.confusion .cell.right { background: color-mix(in srgb, var(--good) calc(var(--part) * .6), var(--paper)); }
 table { border-collapse: collapse; width: 100%; font-size: 13.5px; }
 th, td {
   padding: 5px 8px; border-bottom: 1px solid var(--line); text-align: left;

@@ -15,15 +15,23 @@ import pytest
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 WITHOUT_ROS = {
+    "test_bag_memory.py",
+    "test_bag_reader.py",
+    "test_bag_record.py",
+    "test_bag_topics.py",
     "test_children.py",
+    "test_class_map.py",
     "test_command_lines.py",
+    "test_compare.py",
     "test_compressed_codec.py",
     "test_fastdds.py",
     "test_finish.py",
     "test_image_codec.py",
     "test_interrupts.py",
     "test_live_report.py",
+    "test_make_bag.py",
     "test_matching.py",
+    "test_offline.py",
     "test_rle.py",
     "test_sources.py",
     "test_startup.py",

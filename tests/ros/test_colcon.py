@@ -33,7 +33,9 @@ def test_it_is_an_ament_package(workspace: Workspace) -> None:
 
 
 def test_executables_run_under_the_python_that_built_them(workspace: Workspace) -> None:
-    assert {"segment", "replay", "demo"} <= names(workspace.executables)
+    assert {"segment", "replay", "demo", "make_bag", "evaluate_bag", "compare"} <= names(
+        workspace.executables
+    )
     for path in workspace.executables.iterdir():
         assert os.access(path, os.X_OK)
         assert path.read_text().splitlines()[0] == f"#!{sys.executable}"

@@ -131,8 +131,11 @@ def test_lockstep_on_the_synthetic_street_scores_as_offline(model: Path, tmp_pat
         "lockstep",
         "--device",
         "cpu",
+        "--view",
+        "0",
     )
     assert code == 0, output
+    assert "  view  http://127.0.0.1:" in output
     assert {path.name for path in out.iterdir()} >= RESULTS
     report = json.loads((out / "report.json").read_text())
     assert report["frames"] == {
@@ -229,7 +232,7 @@ def test_results_that_cannot_be_written_are_told(model: Path, tmp_path: Path) ->
     finally:
         end(process)
     assert process.returncode == 2 and "Traceback" not in output, output
-    assert f"{out}: not a folder that can be written (Is a directory)" in output
+    assert f"{out / 'report.json'}: cannot be written: Is a directory" in output
 
 
 def test_ctrl_c_takes_every_process_along(model: Path, tmp_path: Path) -> None:

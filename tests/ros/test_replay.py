@@ -24,6 +24,9 @@ from sensor_msgs.msg import Image
 
 from sernet_core.errors import InputError
 from sernet_ros.ahead import read_ahead
+from sernet_ros.bag.formats import IMAGE_TYPE
+from sernet_ros.bag.messages import image_message
+from sernet_ros.bag.writer import BagWriter
 from sernet_ros.clock import from_time
 from sernet_ros.image_codec import fill
 from sernet_ros.matching import rate_of, read_log
@@ -126,6 +129,33 @@ def stamps(messages: list[Image]) -> list[int]:
 
 
 # As a process over DDS
+
+
+def test_a_recording_goes_out_with_its_headers_in_its_own_time(listener: Listener, tmp_path: Path) -> None:
+    stamps_ns = [5 * 10**9, 3 * 10**9, 3 * 10**9, 8 * 10**9]  # out of order, and one twice
+    received_ns = [10**9, 10**9 + 10**8, 10**9 + 2 * 10**8, 10**9 + 10**9]
+    with BagWriter(tmp_path / "bag") as writer:
+        writer.add("/eye/image_raw", IMAGE_TYPE)
+        writer.add("/eye/ground_truth", IMAGE_TYPE)
+        for index, (stamp_ns, at_ns) in enumerate(zip(stamps_ns, received_ns, strict=True)):
+            image = np.full((12, 16, 3), index, np.uint8)
+            writer.write("/eye/image_raw", at_ns, image_message(image, stamp_ns, "eye"))
+        writer.write("/eye/ground_truth", received_ns[3], image_message(image[:, :, 0], stamps_ns[3], "eye"))
+    log_path = tmp_path / "log.jsonl"
+    done = listener.replay(tmp_path / "bag", "--loop", "--frames", "6", "--log", log_path, "--clock")
+    assert done.returncode == 0, done.stdout
+    wait_for(lambda: len(listener.images) == 6)
+    # The recording takes a second, and starts over one mean period (a third of a second) after its end.
+    shift = 10**9 + round(1e9 / 3)
+    expected = [*stamps_ns[:2], stamps_ns[2] + 1, stamps_ns[3], *(one + shift for one in stamps_ns[:2])]
+    assert stamps(listener.images) == pytest.approx(expected, abs=1)
+    assert [message.header.frame_id for message in listener.images] == ["eye"] * 6
+    assert [int(message.data[0]) for message in listener.images] == [0, 1, 2, 3, 0, 1]
+    assert stamps(listener.truths)[0] == stamps_ns[3]
+    sent_ns = [frame.sent_ns for frame in read_log(log_path).sent]
+    # Late on a busy machine, never early.
+    assert (sent_ns[3] - sent_ns[0]) / 1e9 >= 0.95
+    assert listener.clocks == sorted(listener.clocks), "the clock does not turn back"
 
 
 @pytest.mark.parametrize("encoding", ["rgb8", "bgr8"])

@@ -12,6 +12,8 @@ import pytest
 from sernet_ros.startup import explain_missing
 
 ROOT = Path(__file__).parents[2]
+EXECUTABLES = ["node", "replay", "demo", "evaluate_bag", "view"]
+REQUIRED = {"replay": ["synthetic"], "evaluate_bag": ["drive.mcap"]}
 
 
 @pytest.mark.parametrize(
@@ -43,18 +45,17 @@ def run_without(packages: str, module: str, *arguments: str) -> subprocess.Compl
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("module", ["node", "replay", "demo"])
+@pytest.mark.parametrize("module", EXECUTABLES)
 def test_every_executable_explains_itself_without_ros_torch_numpy_and_opencv(module: str) -> None:
-    arguments = ["synthetic"] if module == "replay" else []
-    done = run_without("rclpy torch numpy cv2", module, *arguments)
+    done = run_without("rclpy torch numpy cv2", module, *REQUIRED.get(module, []))
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
     assert "cannot be imported" in done.stderr or "a package is missing" in done.stderr
 
 
 @pytest.mark.skipif(importlib.util.find_spec("rclpy") is None, reason="needs rclpy")
 @pytest.mark.parametrize("package", ["numpy", "cv2"])
-@pytest.mark.parametrize("module", ["node", "replay", "demo"])
+@pytest.mark.parametrize("module", EXECUTABLES)
 def test_a_missing_numpy_or_opencv_is_named(module: str, package: str) -> None:
-    done = run_without(package, module, *(["synthetic"] if module == "replay" else []))
+    done = run_without(package, module, *REQUIRED.get(module, []))
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
     assert f"a package is missing: import of {package}" in done.stderr

@@ -14,8 +14,9 @@ from .parameter_descriptions import ParameterValue
 class Node(LaunchDescriptionEntity):
     """A node as a process: turned into the argument vector that the real action makes of it.
 
-    That is `lib/PACKAGE/EXECUTABLE --ros-args -r __node:=N -r __ns:=/NS --params-file F ... -r FROM:=TO ...`.
-    A dictionary of parameters becomes a file whose entries stand under the node's full name.
+    That is `lib/PACKAGE/EXECUTABLE ARGUMENTS --ros-args -r __node:=N -r __ns:=/NS --params-file F ... -r
+    FROM:=TO ...`; without a name or a namespace the program keeps its own. A dictionary of parameters becomes
+    a file whose entries stand under the node's full name.
     """
 
     def __init__(
@@ -23,10 +24,11 @@ class Node(LaunchDescriptionEntity):
         *,
         executable: str,
         package: str,
-        name: str,
-        namespace: str,
-        parameters: list[str | dict[str, object]],
-        remappings: list[tuple[str, str]],
+        name: str | None = None,
+        namespace: str | None = None,
+        arguments: list[str] | None = None,
+        parameters: list[str | dict[str, object]] | None = None,
+        remappings: list[tuple[str, str]] | None = None,
         output: str = "log",
     ) -> None:
         assert output in ("screen", "log", "both", "own_log", "full")
@@ -34,13 +36,18 @@ class Node(LaunchDescriptionEntity):
         self.executable = executable
         self.name = name
         self.namespace = namespace
-        self.parameters = parameters
-        self.remappings = remappings
+        self.arguments = arguments or []
+        self.parameters = parameters or []
+        self.remappings = remappings or []
 
     def execute(self, context: LaunchContext) -> None:
         executable = Path(get_package_prefix(self.package)) / "lib" / self.package / self.executable
-        namespace = "/" + self.namespace.strip("/")
-        command = [str(executable), "--ros-args", "-r", f"__node:={self.name}", "-r", f"__ns:={namespace}"]
+        namespace = "/" + (self.namespace or "").strip("/")
+        command = [str(executable), *self.arguments, "--ros-args"]
+        if self.name is not None:
+            command += ["-r", f"__node:={self.name}"]
+        if self.namespace is not None:
+            command += ["-r", f"__ns:={namespace}"]
         for number, parameters in enumerate(self.parameters):
             if isinstance(parameters, dict):
                 path = context.folder / f"launch_params_{len(context.commands)}_{number}.yaml"

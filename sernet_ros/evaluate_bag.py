@@ -1,0 +1,199 @@
+"""Judges a model on a recording, through the live node or offline: `ros2 run sernet_ros evaluate_bag BAG`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from sernet_core.commands.options import DEFAULT_MODEL
+from sernet_core.errors import ConfigError, EngineError, SernetError
+from sernet_ros.bag.formats import is_bag
+from sernet_ros.interrupts import Interrupts
+from sernet_ros.options import (
+    LONGEST,
+    add_bag_arguments,
+    number,
+    parse_factor,
+    parse_rate,
+    whole_number,
+)
+from sernet_ros.startup import BAD_REQUEST, FAILED, INTERRUPTED, MISSING_PACKAGE, explain_missing
+
+EPILOG = """\
+examples:
+  evaluate_bag ~/bags/drive                            through a node of its own, in real time
+  evaluate_bag ~/bags/val --rate lockstep              every frame, one after the other: the same in every run
+  evaluate_bag ~/bags/val --speed 0.5 --model mine.safetensors --param precision:=bf16
+  evaluate_bag ~/bags/drive --running /front           the node that runs in the namespace /front
+  evaluate_bag ~/bags/* --offline --out out/all        without ROS, several recordings, with a summary
+  torchrun --nproc-per-node 4 -m sernet_ros.evaluate_bag ~/bags/drive --offline    shared by four processes
+  evaluate_bag ~/bags/drive --image-topic /left/image --truth-topic /left/labels --class-map ids.csv
+
+exit codes: 0 the frames were judged; 1 the node failed, too little was answered, or a recording breaks off
+(what there is, is kept); 2 the request cannot be met; 130 interrupted (what there is, is kept).
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Evaluate recordings.
+
+    Args:
+        argv: Command line without the program's name; that of the process when None.
+
+    Returns:
+        0, or one of the exit codes that `--help` explains.
+    """
+    interrupts = Interrupts(INTERRUPTED, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    words = list(sys.argv[1:] if argv is None else argv)
+    # launch appends the names that it gives a node, which this program is not.
+    if "--ros-args" in words:
+        words = words[: words.index("--ros-args")]
+    options = build_parser().parse_intermixed_args(words)
+    try:
+        import sernet_core.checkpoint  # noqa: F401
+        import sernet_ros.evaluation
+
+        if not options.offline:
+            import sernet_ros.live_run  # noqa: F401
+    except (ImportError, OSError) as error:
+        print(explain_missing("evaluate_bag", error, sys.executable), file=sys.stderr)
+        return MISSING_PACKAGE
+    try:
+        interrupts.begin()
+        return _run(options, shlex.join(["evaluate_bag", *words]), interrupts)
+    except SernetError as error:
+        print(f"evaluate_bag: error: {error}", file=sys.stderr)
+        return FAILED if isinstance(error, EngineError) else BAD_REQUEST
+    except KeyboardInterrupt:
+        print("evaluate_bag: interrupted before anything was judged", file=sys.stderr)
+        return INTERRUPTED
+    finally:
+        interrupts.ignore()
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="evaluate_bag",
+        description="Replay a recording into a segmenter and report how good and how fast its masks were.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "bags",
+        metavar="BAG",
+        nargs="+",
+        help="recording (or any source that `replay` knows); several: --offline",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/evaluate_bag"), help="folder of the results (out/evaluate_bag)"
+    )
+    parser.add_argument(
+        "--record",
+        type=Path,
+        metavar="NEW_BAG",
+        help="copy the recording and add the masks, the overlays (JPEG) and the class names",
+    )
+    parser.add_argument("--offline", action="store_true", help="without ROS, as fast as the machine goes")
+    parser.add_argument("--frames", type=whole_number(1), metavar="N", help="stop after N frames")
+    parser.add_argument("--split", help="where BAG is a data set: its part, e.g. val")
+    parser.add_argument(
+        "--class-map",
+        metavar="MAP",
+        help="what the ids of the ground truth are: camvid, cityscapes, or a CSV file with the columns "
+        "id,name (name of the model's class, or void); default: what the recording says",
+    )
+    add_bag_arguments(parser)
+    _add_pace_arguments(parser.add_argument_group("pace of a live run"))
+    _add_model_arguments(parser.add_argument_group("model"))
+    _add_running_arguments(parser.add_argument_group("a node that runs already"))
+    return parser
+
+
+def _add_pace_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--rate",
+        type=parse_rate,
+        default="source",
+        help="'source' (default): real time, frame by frame as recorded; 'lockstep': the next frame when the "
+        "last one is answered; or Hz",
+    )
+    group.add_argument(
+        "--speed", type=parse_factor, default=1.0, metavar="FACTOR", help="of real time (default: 1)"
+    )
+    group.add_argument(
+        "--answer-timeout",
+        type=number(0.0, LONGEST),
+        default=60.0,
+        metavar="S",
+        help="in lock-step go on after S seconds; the frame counts as unanswered (default: 60)",
+    )
+    group.add_argument(
+        "--min-answered",
+        type=number(0.0, 100.0),
+        default=0.0,
+        metavar="PERCENT",
+        help="fail when fewer frames are answered (default: 0, but one must be)",
+    )
+
+
+def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--model", help=f"checkpoint: a name or a path (default: {DEFAULT_MODEL}, or what runs already)"
+    )
+    group.add_argument("--device", default="auto", help="auto, cpu or cuda:N")
+    group.add_argument("--precision", default="auto", help="auto, fp32, bf16 or, on CUDA, fp16")
+    group.add_argument("--threads", type=whole_number(0), default=0, help="CPU threads (0: torch's choice)")
+    group.add_argument("--input-size", default="model", metavar="SIZE", help="model, source or WxH")
+    group.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME:=VALUE",
+        help="a parameter of the node that is started; may be repeated",
+    )
+    group.add_argument("--params-file", type=Path, help="parameter file of the node that is started")
+    group.add_argument(
+        "--ready-timeout",
+        type=number(0.0, LONGEST),
+        default=120.0,
+        metavar="S",
+        help="wait S seconds for the node (default: 120)",
+    )
+
+
+def _add_running_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--running", metavar="NAMESPACE", help="use the node sernet_segmenter there ('/': without namespace)"
+    )
+    group.add_argument("--node-image", default="image", metavar="TOPIC", help="what it listens to")
+    group.add_argument("--node-mask", default="semantic_mask", metavar="TOPIC", help="its masks")
+    group.add_argument("--node-overlay", default="semantic_overlay", metavar="TOPIC", help="its overlays")
+
+
+def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> int:
+    from sernet_ros import evaluation
+    from sernet_ros.results import prepare
+
+    if options.offline and (options.running or options.rate != "source" or options.param):
+        raise ConfigError("--offline knows no node and no pace: leave --running, --rate and --param away")
+    if not options.offline and len(options.bags) > 1:
+        raise ConfigError("several recordings are judged with --offline; through the node one at a time")
+    if options.record and len(options.bags) > 1:
+        raise ConfigError("--record takes one recording at a time")
+    if options.record and not is_bag(Path(options.bags[0]).expanduser()):
+        raise ConfigError(f"--record needs a recording, which {options.bags[0]} is not: see make_bag")
+    began = time.monotonic()
+    if options.offline:
+        return evaluation.judge_offline(options, command, began)
+    prepare(options.out)
+    return evaluation.judge_live(options, command, began, interrupts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

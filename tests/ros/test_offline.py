@@ -1,0 +1,68 @@
+"""Frames through a segmenter in this process, and what is kept of single ones; needs no ROS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from sernet_core.labels import CAMVID, ClassSet
+from sernet_core.report import OverlayVideo
+from sernet_ros.offline import play
+from sernet_ros.recording import Recording
+from sernet_ros.sources import Picture, Source
+
+
+class Rule:
+    """Segments by a rule that a test can compute too: the red channel is the class id."""
+
+    classes: ClassSet = CAMVID
+
+    def segment(self, image: np.ndarray) -> SimpleNamespace:
+        return SimpleNamespace(mask=np.ascontiguousarray(image[:, :, 0]))
+
+
+def halves(upper: int, lower: int) -> np.ndarray:
+    image = np.zeros((8, 6, 3), np.uint8)
+    image[:4, :, 0], image[4:, :, 0] = upper, lower
+    return image
+
+
+def played(tmp_path: Path, images: list[np.ndarray], truths: list[np.ndarray | None]) -> Recording:
+    with_truth = any(truth is not None for truth in truths)
+    frames = [
+        Picture(f"f{index}", image, truth)
+        for index, (image, truth) in enumerate(zip(images, truths, strict=True))
+    ]
+    source = Source("rule", 10.0, len(frames), CAMVID if with_truth else None, lambda: iter(frames))
+    recording = Recording(CAMVID, OverlayVideo(tmp_path / "v.webm", 10.0), with_truth, frames=True)
+    run = play(source, Rule(), recording)
+    assert len(run.log.sent) == len(images) and not run.interrupted
+    return recording
+
+
+def test_flicker_and_share_of_single_frames(tmp_path: Path) -> None:
+    recording = played(tmp_path, [halves(0, 3), halves(0, 4), halves(2, 4), halves(2, 200)], [None] * 4)
+    assert recording.frames
+    scores = list(recording.frames.by_stamp.values())
+    assert [score.flicker for score in scores] == [None, 0.5, 0.5, 0.5]
+    assert [score.before for score in scores] == [None, *list(recording.frames.by_stamp)[:3]]
+    np.testing.assert_allclose(scores[0].share, [0.5, 0, 0, 0.5, *[0.0] * 8])
+    np.testing.assert_allclose(scores[3].share, [0, 0, 0.5, *[0.0] * 8, 0.5])
+    assert all(score.miou is None for score in scores)
+
+
+def test_single_frames_are_scored_and_ranked(tmp_path: Path) -> None:
+    truths = [halves(0, 3)[:, :, 0], halves(0, 3)[:, :, 0], np.full((8, 6), 255, np.uint8)]
+    recording = played(tmp_path, [halves(0, 3), halves(0, 0), halves(1, 1)], list(truths))
+    assert recording.frames
+    mious = [score.miou for score in recording.frames.by_stamp.values()]
+    # Second frame: class 0 is half right, class 3 is missed; the third has void alone.
+    assert mious == [100.0, pytest.approx((50.0 + 0.0) / 2), None]
+    assert [exhibit.caption for exhibit in recording.ranked.worst()] == [
+        str(list(recording.frames.by_stamp)[1]),
+        str(next(iter(recording.frames.by_stamp))),
+    ]
+    assert recording.matrix.counts.sum() == 96
