@@ -35,6 +35,9 @@ from sernet_ros.segmenter_node import SegmenterNode
 PATIENCE = 30.0
 """Seconds after which something that should have happened counts as failed: for a very busy machine."""
 
+ASK_AGAIN = 15.0
+"""Seconds without an answer after which a service is asked once more."""
+
 _numbers = itertools.count()
 
 
@@ -221,10 +224,20 @@ class User:
         self.until(client.service_is_ready, f"service {name}", patience)
         return client.call_async(request)
 
-    def call(self, kind: type, name: str, request: Any) -> Any:
-        future = self.start_call(kind, name, request)
-        self.until(future.done, f"answer of {name}")
-        return future.result()
+    def call(self, kind: type, name: str, request: Any, patience: float = PATIENCE) -> Any:
+        """The answer of a service, asked again if none comes.
+
+        The middleware drops an answer that is ready before it has matched the two ends.
+        """
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            future = self.start_call(kind, name, request, patience)
+            again = time.monotonic() + ASK_AGAIN
+            while time.monotonic() < again:
+                if future.done():
+                    return future.result()
+                self._executor.spin_once(timeout_sec=0.02)
+        raise AssertionError(f"{name} gives no answer within {patience} s; {self.status}")
 
     def ask_for_state(self, label: str = "", number: int = 0, patience: float = PATIENCE) -> Future:
         request = ChangeState.Request()
@@ -232,9 +245,9 @@ class User:
         return self.start_call(ChangeState, "change_state", request, patience)
 
     def change_state(self, label: str = "", number: int = 0, patience: float = PATIENCE) -> bool:
-        future = self.ask_for_state(label, number, patience)
-        self.until(future.done, f"answer to {label}", patience)
-        return future.result().success
+        request = ChangeState.Request()
+        request.transition.label, request.transition.id = label, number
+        return self.call(ChangeState, "change_state", request, patience).success
 
     def enable(self, wanted: bool) -> SetBool.Response:
         return self.call(SetBool, "enable", SetBool.Request(data=wanted))

@@ -155,23 +155,36 @@ def test_waiting_frames_go_through_the_network_together_where_that_pays(live) ->
     rig = Rig(live(Batched(), start=False, cameras=NAMES, max_batch=2))
     one = rig.one
     one.until(lambda: one.values().get("batch") == "2", "the trial has shown it")
+    assert one.set(inference_timeout=60.0)[0]
+    one.until(lambda: all(channel._input.reliable for channel in one.node._channels))
+    for name in NAMES:
+        rig.ask(name, picture())
     one.segmenter.batches.clear()
+    one.segmenter.seen.clear()
     one.segmenter.gate.clear()
     rig.send("front", picture())
-    one.until(lambda: one.node._worker._slots[0] is None, "it is under way")
+    one.until(lambda: one.segmenter.seen, "it is under way")
     images = {name: picture(seed=number) for number, name in enumerate(NAMES)}
     for name in NAMES:
         rig.send(name, images[name])
     one.until(lambda: all(one.node._worker._slots), "they wait")
     one.segmenter.gate.set()
-    one.until(lambda: all(len(rig.masks[name]) >= 1 + (name == "front") for name in NAMES))
+    one.until(lambda: all(len(rig.masks[name]) >= 2 + (name == "front") for name in NAMES))
     assert one.segmenter.batches == [2]
     for name in NAMES:
         np.testing.assert_array_equal(array_of(rig.masks[name][-1]), expected_mask(images[name]))
 
 
+class Cramped(Batched):
+    """Loses by batches."""
+
+    def segment_many(self, images: list[np.ndarray], *, confidence: bool = False) -> list[SimpleNamespace]:
+        threading.Event().wait(0.05 * len(images))
+        return super().segment_many(images, confidence=confidence)
+
+
 def test_no_batches_where_they_do_not_pay(live) -> None:
-    one: Live = live(start=False, cameras=NAMES)
+    one: Live = live(Cramped(), start=False, cameras=NAMES)
     assert one.change_state("configure")
     one.until(lambda: one.values().get("batch") == "1")
 
