@@ -216,7 +216,7 @@ class Segmenter:
     def segment_many(
         self, images: Sequence[np.ndarray], *, confidence: bool = False
     ) -> list[Segmentation | Exception]:
-        """Segment several frames; one that fails gives its error in its place.
+        """Segment several frames, one after the other; one that fails gives its error in its place.
 
         Args:
             images: uint8 (H, W, 3) RGB each, of any sizes.

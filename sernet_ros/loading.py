@@ -15,7 +15,9 @@ import numpy as np
 from sernet_ros.settings import NETWORK, Settings
 
 _TRIALS = 3  # of each kind
-_GAIN = 0.95  # a batch must take less than this share of the time that its images take one by one
+# A batch must take less than this share of the time that its images take one by one: the first of them has to
+# wait for the last, and three trials on a busy machine differ by a tenth without any gain.
+_GAIN = 0.8
 
 
 @dataclass(frozen=True)
