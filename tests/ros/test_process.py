@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import signal
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from diagnostic_msgs.msg import DiagnosticArray
 from live import User, array_of, picture
 from proc import has_large_segment, takes_signals
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from segment_process import FAKE_NETWORK, IMPORT_PATIENCE, MAIN, ROOT
+from std_srvs.srv import SetBool
 
 from sernet_core.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from sernet_core.labels import CAMVID
@@ -110,6 +114,36 @@ def test_a_missing_package_is_told_with_the_remedy(segment, package: str, words:
     assert process.end() == 2
     assert package in process.output() and words in process.output()
     assert "Traceback" not in process.output()
+
+
+def test_an_answer_is_kept_for_a_client_that_is_not_known_yet(segment, user) -> None:
+    """As when a lifecycle manager asks a node that has just come up: for longer than Fast DDS's 0.1 s.
+
+    The client of this test can never be known: no service offers what its QoS asks for. So the node's one
+    thread for callbacks waits to no avail, and the gap between two reports shows how long.
+    """
+    process = segment("-p", "diagnostics_period:=0.1", code=FAKE_NETWORK + MAIN)
+    one: User = user(process)
+    reports: list[float] = []
+    one.user.create_subscription(
+        DiagnosticArray, "/diagnostics", lambda _: reports.append(time.monotonic()), 10
+    )
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    client = one.user.create_client(SetBool, "sernet_segmenter/enable", qos_profile=latched)
+    one.until(lambda: one.values().get("state") == "active", "the node is active", IMPORT_PATIENCE)
+    reports.clear()
+    asked = 0.0
+
+    def has_waited() -> bool:
+        nonlocal asked
+        if time.monotonic() - asked > 5.0:  # A request from before the node knew of the client is lost.
+            asked = time.monotonic()
+            client.call_async(SetBool.Request(data=False))
+        return any(after - before > 1.5 for before, after in pairwise(reports))
+
+    one.until(has_waited, "an answer was kept back")
+    one.until(lambda: one.values().get("enabled") == "false", "the request was carried out")
+    assert process.end(signal.SIGINT) == 0, process.output()
 
 
 @pytest.mark.parametrize("where", ["load", "segment"])
