@@ -29,6 +29,7 @@ from std_srvs.srv import SetBool
 
 from sernet_core.errors import EngineError
 from sernet_core.labels import CAMVID
+from sernet_core.runtime import DeviceMemory
 from sernet_ros.publishers import label_info_format
 from sernet_ros.segmenter_node import SegmenterNode
 
@@ -61,6 +62,7 @@ class FakeSegmenter:
     model, engine, device, precision = "fake", "fake", "cpu", "fp32"
     classes, input_size = CAMVID, (64, 48)
     building = engine_fault = ""
+    device_memory: DeviceMemory | None = None
 
     def __init__(self) -> None:
         self.seen: list[int] = []
