@@ -232,12 +232,13 @@ class User:
         The middleware drops an answer that is ready before it has matched the two ends.
         """
         deadline = time.monotonic() + patience
+        asked: list[Future] = []
         while time.monotonic() < deadline:
-            future = self.start_call(kind, name, request, patience)
+            asked.append(self.start_call(kind, name, request, patience))
             again = time.monotonic() + ASK_AGAIN
             while time.monotonic() < again:
-                if future.done():
-                    return future.result()
+                if answered := [future for future in asked if future.done()]:
+                    return answered[0].result()
                 self._executor.spin_once(timeout_sec=0.02)
         raise AssertionError(f"{name} gives no answer within {patience} s; {self.status}")
 
@@ -289,6 +290,7 @@ class Live(User):
         start: Whether the node is activated at once.
         load: How the node loads; the segmenter's own `load` if left out.
         camera: Reliability of the camera's publisher.
+        patience: Seconds that the configuring may take.
         arguments: Command line of the node.
         parameters: Of the node.
     """
@@ -301,6 +303,7 @@ class Live(User):
         start: bool = True,
         load: Callable[..., Any] | None = None,
         camera: ReliabilityPolicy = ReliabilityPolicy.RELIABLE,
+        patience: float = PATIENCE,
         arguments: list[str] | None = None,
         **parameters: Any,
     ) -> None:
@@ -321,7 +324,7 @@ class Live(User):
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
         if start:
-            assert self.change_state("configure") and self.change_state("activate")
+            assert self.change_state("configure", patience=patience) and self.change_state("activate")
             self.connect()
 
     def _spin(self) -> None:

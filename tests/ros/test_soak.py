@@ -6,6 +6,7 @@ import gc
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -20,6 +21,9 @@ from sernet_core.runtime import Segmenter
 
 WHOLE = os.environ.get("SERNET_SOAK") == "whole"
 GROWTH = 20e6  # bytes
+BUILDING = 20 * PATIENCE
+"""Seconds for `auto`, the default, to build engines and choose one."""
+ON_CPU: dict[str, Any] = {"device": "cpu", "patience": BUILDING}
 IDLE = 0.05  # of a core: many times what it takes, for slow machines
 
 
@@ -59,10 +63,10 @@ def small_model(folder: Path) -> Path:
     return model
 
 
-@pytest.mark.timeout(3600 if WHOLE else 300)
+@pytest.mark.timeout(3600 if WHOLE else 900)
 def test_a_small_network_runs_flat(live, tmp_path: Path) -> None:
     model = str(small_model(tmp_path))
-    one: Live = live(load=Segmenter.load, model=model, device="cpu", overlay=True, publish_confidence=True)
+    one: Live = live(load=Segmenter.load, model=model, overlay=True, publish_confidence=True, **ON_CPU)
     one.listen("confidence", 1)
     soak(one, 10_000 if WHOLE else 1000, (96, 128))
 
@@ -77,7 +81,7 @@ def test_a_node_without_images_takes_next_to_no_cpu(segment, user, tmp_path: Pat
     one: User = user(node)
     one.until(lambda: one.camera.get_subscription_count() > 0 and one.user.count_publishers("semantic_mask"))
     one.until(lambda: one.send(picture()) and one.masks, "it has worked")
-    one.until(lambda: one.values().get("engine_state") == "ready", "its engine is built", 20 * PATIENCE)
+    one.until(lambda: one.values().get("engine_state") == "ready", "its engine is built", BUILDING)
     one.until(lambda: "no image for" in one.status.message, "it is idle")
     process = psutil.Process(node.process.pid)
 
@@ -96,8 +100,6 @@ def test_a_node_without_images_takes_next_to_no_cpu(segment, user, tmp_path: Pat
 @pytest.mark.timeout(3600)
 def test_the_shipped_network_runs_flat_at_full_size(live) -> None:
     model = SHIPPED / "sernet-r50-camvid.safetensors"
-    one: Live = live(
-        load=Segmenter.load, model=str(model), device="cpu", overlay=True, inference_timeout=60.0
-    )
+    one: Live = live(load=Segmenter.load, model=str(model), overlay=True, inference_timeout=60.0, **ON_CPU)
     soak(one, 200, (720, 960))
     assert np.unique(array_of(one.ask(picture(720, 960)))).max() < len(CAMVID)
