@@ -163,6 +163,14 @@ def test_too_little_memory_is_told_with_the_remedy_and_passes(
     np.testing.assert_array_equal(segmenter.segment(image).mask, whole)
 
 
+def test_threads_are_as_many_as_asked_for(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    Segmenter.load(small_model, threads=3)
+    Segmenter.load(small_model, threads=0)
+    assert asked == [3]
+
+
 def test_memory_of_a_gpu(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With figures in place of a GPU's: this shows how they are put together, not what a driver answers."""
     segmenter = Segmenter.load(small_model, device="cpu")
