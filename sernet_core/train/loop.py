@@ -26,7 +26,7 @@ from sernet_core.datasets import Dataset
 from sernet_core.encoder import load_imagenet_encoder
 from sernet_core.errors import ConfigError, InputError
 from sernet_core.evaluate import check_split, evaluate
-from sernet_core.labels import CAMVID, ClassSet
+from sernet_core.labels import CAMVID
 from sernet_core.losses import class_weights, segmentation_loss
 from sernet_core.runtime import Segmenter
 from sernet_core.storage import make_folder
@@ -35,6 +35,7 @@ from sernet_core.train.origin import describe_origin
 from sernet_core.train.recipe import Recipe
 from sernet_core.train.state import TrainingState
 from sernet_core.train.stream import TrainingStream, count_classes, training_batches
+from sernet_core.train.transfer import check_start, start_from
 
 STATE = "state.safetensors"
 MODEL = "model.safetensors"
@@ -66,7 +67,8 @@ def train(
         validation: Splits to score on the way, never trained on.
         folder: Run folder; a run in it is resumed.
         encoder: ImageNet weights for the encoder.
-        start: Model to start from instead; the trained model remembers its recipe and training list.
+        start: Model to start from instead; the trained model remembers its recipe and training list. Where
+            the data have other classes, what fits is kept, and what was dropped is printed.
         device: "cpu" or "cuda:N".
         workers: Processes that prepare crops.
         save_every: Steps between saved states.
@@ -85,7 +87,7 @@ def train(
             f"the recipe has {recipe.network.classes} classes, {classes.name} has {len(classes)}"
         )
     if start is not None:
-        _check_start(start, recipe, classes)
+        check_start(start, recipe.network)
     with _stop_on_signal() as stopped:
         stream = TrainingStream(recipe, dataset)
         origin = describe_origin(recipe, dataset, encoder, start)
@@ -97,21 +99,12 @@ def train(
         else:
             if encoder is not None:
                 load_imagenet_encoder(state.model.network.encoder, encoder)
-            if start is not None:
-                state.model.network.load_state_dict(start.network.state_dict())
+            if start is not None and (transfer := start_from(state.model.network, start, classes)):
+                tqdm.write(str(transfer))
             state.reset_average()
         run = _Run(state, stream, list(validation), folder, origin, progress)
         run.check_validation()
         return run.go(workers, save_every, stopped)
-
-
-def _check_start(start: Checkpoint, recipe: Recipe, classes: ClassSet) -> None:
-    if start.info.network != recipe.network:
-        raise ConfigError(
-            f"the model to start from is another network than the recipe's: {start.info.network}"
-        )
-    if difference := start.info.classes.difference(classes):
-        raise ConfigError(f"the model to start from has other classes than the data: {difference}")
 
 
 class _Run:
