@@ -70,7 +70,8 @@ def train(
         folder: Run folder; a run in it is resumed.
         encoder: ImageNet weights for the encoder.
         start: Model to start from instead, the same network or the one that the recipe's is pruned from; the
-            trained model remembers its recipe and training list.
+            trained model remembers its recipe and training list. Where the data have other classes, what
+            fits is kept, and what was dropped is printed.
         teacher: Larger model to distil, by the recipe's `distil_weight`; remembered likewise.
         device: "cpu" or "cuda:N".
         workers: Processes that prepare crops.
@@ -90,7 +91,7 @@ def train(
             f"the recipe has {recipe.network.classes} classes, {classes.name} has {len(classes)}"
         )
     if start is not None:
-        check_start(start, recipe.network, classes)
+        check_start(start, recipe.network)
     if teacher is not None:
         check_teacher(teacher, classes)
     with _stop_on_signal() as stopped:
@@ -104,8 +105,8 @@ def train(
         else:
             if encoder is not None:
                 load_imagenet_encoder(state.model.network.encoder, encoder)
-            if start is not None:
-                load_start(state.model.network, start)
+            if start is not None and (transfer := load_start(state.model.network, start, classes)):
+                tqdm.write(str(transfer))
             state.reset_average()
         run = _Run(state, stream, list(validation), folder, origin, progress, teacher)
         run.check_validation()
