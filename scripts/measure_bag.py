@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sernet_core.labels import CAMVID
 from sernet_core.report import OverlayVideo
+from sernet_ros.bag.frame_writer import RecordingOptions, write_bag
 from sernet_ros.frame_report import add_frames
 from sernet_ros.live_report import RunFacts, build_report
-from sernet_ros.make_bag import RecordingOptions, write_bag
 from sernet_ros.offline import play
 from sernet_ros.recording import Recording
 from sernet_ros.results import leave_results

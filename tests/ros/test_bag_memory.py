@@ -11,7 +11,7 @@ import pytest
 
 from sernet_core.labels import CAMVID
 from sernet_core.report import OverlayVideo
-from sernet_ros.make_bag import RecordingOptions, write_bag
+from sernet_ros.bag.frame_writer import RecordingOptions, write_bag
 from sernet_ros.offline import play
 from sernet_ros.recording import Recording
 from sernet_ros.sources import Picture, Source, open_source

@@ -27,10 +27,10 @@ from sernet_core.network import NetworkConfig, build_network
 from sernet_core.runtime import Segmenter
 from sernet_ros import evaluate_bag
 from sernet_ros.bag.formats import IMAGE_TYPE
+from sernet_ros.bag.frame_writer import RecordingOptions, write_bag
 from sernet_ros.bag.messages import image_message
 from sernet_ros.bag.topics import TopicChoice
 from sernet_ros.bag.writer import BagWriter
-from sernet_ros.make_bag import RecordingOptions, write_bag
 from sernet_ros.processes import Child
 from sernet_ros.sources import Picture, Source, SyntheticOptions, open_source
 
