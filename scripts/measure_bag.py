@@ -37,8 +37,8 @@ class Constant:
 
     classes = CAMVID
 
-    def segment(self, image: np.ndarray) -> SimpleNamespace:
-        return SimpleNamespace(mask=np.full(image.shape[:2], 3, np.uint8))
+    def segment(self, image: np.ndarray, *, confidence: bool = False) -> SimpleNamespace:
+        return SimpleNamespace(mask=np.full(image.shape[:2], 3, np.uint8), confidence=None)
 
 
 def main() -> int:

@@ -97,7 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--record",
         type=Path,
         metavar="NEW_BAG",
-        help="copy the recording and add the masks, the overlays (JPEG) and the class names",
+        help="copy the recording and add masks, overlays (JPEG), confidence and class names",
     )
     parser.add_argument("--offline", action="store_true", help="without ROS, as fast as the machine goes")
     parser.add_argument("--frames", type=whole_number(1), metavar="N", help="stop after N frames")
@@ -174,6 +174,9 @@ def _add_running_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--node-image", default="image", metavar="TOPIC", help="what it listens to")
     group.add_argument("--node-mask", default="semantic_mask", metavar="TOPIC", help="its masks")
     group.add_argument("--node-overlay", default="semantic_overlay", metavar="TOPIC", help="its overlays")
+    group.add_argument(
+        "--node-confidence", default="confidence", metavar="TOPIC", help="its confidence, for --record"
+    )
 
 
 def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> int:

@@ -94,8 +94,14 @@ def _live_run(make: type[LiveRun], options: argparse.Namespace) -> LiveRun:
 
     if options.running:
         namespace = "/" + options.running.strip("/")
-        running = Topics(namespace, options.node_image, mask=options.node_mask, overlay=options.node_overlay)
-        return make(options.out, running=running)
+        running = Topics(
+            namespace,
+            options.node_image,
+            mask=options.node_mask,
+            overlay=options.node_overlay,
+            confidence=options.node_confidence,
+        )
+        return make(options.out, running=running, confidence=bool(options.record))
     settings: dict[str, Any] = {
         "model": options.model or DEFAULT_MODEL,
         "device": options.device,
@@ -107,8 +113,11 @@ def _live_run(make: type[LiveRun], options: argparse.Namespace) -> LiveRun:
     if options.rate == LOCKSTEP:
         # A mask that comes late is one all the same: no clock decides about the result.
         settings["inference_timeout"] = min(600.0, max(0.01, options.answer_timeout))
+    if options.record:
+        settings["publish_confidence"] = "true"
     parameters = [f"{name}:={value}" for name, value in settings.items()]
-    return make(options.out, [*parameters, *options.param], options.params_file)
+    words = [*parameters, *options.param]
+    return make(options.out, words, options.params_file, confidence=bool(options.record))
 
 
 def _replay_words(options: argparse.Namespace) -> list[str]:

@@ -61,6 +61,7 @@ class LiveRun:
         parameters: Parameters of the segmenter as NAME:=VALUE.
         parameter_file: Parameter file of the segmenter.
         running: A segmenter that runs already, by its topics; then none is started.
+        confidence: Whether the confidence is received, too, where the segmenter publishes it.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class LiveRun:
         parameters: Sequence[str] = (),
         parameter_file: Path | None = None,
         running: Topics | None = None,
+        confidence: bool = False,
     ) -> None:
         self._folder = folder
         self._earlier: set[int] = set()
@@ -88,7 +90,7 @@ class LiveRun:
             self._node = Child("the node", command, folder / "node.log", _environment())
         try:
             rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-            self._recorder = Recorder(self._topics)
+            self._recorder = Recorder(self._topics, confidence)
         except BaseException:
             self._stop_node()
             raise

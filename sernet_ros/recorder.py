@@ -17,7 +17,7 @@ from sensor_msgs.msg import Image
 from sernet_core.errors import InputError
 from sernet_ros.clock import from_time
 from sernet_ros.image_codec import to_rgb
-from sernet_ros.recording import IMAGE, MASK, OVERLAY, TRUTH, Received
+from sernet_ros.recording import CONFIDENCE, IMAGE, MASK, OVERLAY, TRUTH, Received
 
 SEGMENTER = "sernet_segmenter"
 
@@ -53,6 +53,7 @@ class Topics:
     truth: str = TRUTH
     mask: str = MASK
     overlay: str = OVERLAY
+    confidence: str = CONFIDENCE
 
 
 class Recorder(Node):
@@ -60,15 +61,18 @@ class Recorder(Node):
 
     Args:
         topics: What it listens to.
+        confidence: Whether to the confidence, too, which the node makes for its listeners alone.
     """
 
-    def __init__(self, topics: Topics) -> None:
+    def __init__(self, topics: Topics, confidence: bool = False) -> None:
         super().__init__("recorder", namespace=topics.namespace)
         self.status = NodeStatus()
         self.reports = 0
         self._segmenter = f"{topics.namespace}/{SEGMENTER}"
         self._arrived: queue.SimpleQueue[Received] = queue.SimpleQueue()
         named = {IMAGE: topics.image, TRUTH: topics.truth, MASK: topics.mask, OVERLAY: topics.overlay}
+        if confidence:
+            named[CONFIDENCE] = topics.confidence
         for kind, topic in named.items():
             # Reliable, as profiles are: what got lost on the way here would count as dropped by the node.
             self.create_subscription(Image, topic, self._listener(kind), QoSProfile(depth=10))
@@ -107,7 +111,7 @@ class Recorder(Node):
                 self.get_logger().error(f"{topic}: {error}", throttle_duration_sec=5.0)
                 return
             # A mask is grey: its three channels are the same ids.
-            array = picture[:, :, 0].copy() if topic in (TRUTH, MASK) else picture
+            array = picture[:, :, 0].copy() if topic in (TRUTH, MASK, CONFIDENCE) else picture
             header = message.header
             self._arrived.put(Received(topic, from_time(header.stamp), at_ns, array, header.frame_id))
 
