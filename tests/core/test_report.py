@@ -112,6 +112,16 @@ def test_page_shows_the_figures_of_the_report() -> None:
     assert "camvid/val <&>" in page.words
 
 
+def test_page_shows_what_was_unusual_but_not_without_end() -> None:
+    _, page = page_of(REPORT | {"notes": ["metadata.yaml is <missing>"], "unreadable": ["a.png: torn"]})
+    assert "metadata.yaml is <missing>" in page.words and "Not read: a.png: torn" in page.words
+    _, page = page_of(REPORT | {"unreadable": [f"f{index}: torn" for index in range(100)]})
+    assert "f29: torn" in page.words and "f30: torn" not in page.words
+    assert "and 70 more in report.json" in page.words
+    _, page = page_of(REPORT)
+    assert "Notes" not in page.words
+
+
 def test_page_of_a_failed_run_without_truth() -> None:
     report = copy.deepcopy(REPORT)
     report |= {

@@ -175,7 +175,11 @@ def read_mcap(path: Path) -> dict[str, list[tuple[int, Any]]]:
         (("--record", "/dev/null/x/new", "--offline"), "cannot be written"),
         (("--class-map", "cityscapes", "--offline"), "map them with a CSV file"),
         (("--class-map", "/no/such.csv", "--offline"), "neither a file nor one of camvid, cityscapes"),
-        (("second",), "several recordings are judged with --offline"),
+        (("second", "--record", "new"), "one camera of one recording at a time"),
+        (("--all-cameras", "--record", "new"), "one camera of one recording at a time"),
+        (("--all-cameras", "--image-topic", "/camera/image_raw"), "--all-cameras or --image-topic"),
+        (("--truth-topic", "/a", "--truth-topic", "/b"), "--truth-topic: 2 for 1 cameras"),
+        (("/no/such/bag", "--all-cameras"), "is no recording"),
     ],
 )
 def test_bad_requests_get_one_line(
