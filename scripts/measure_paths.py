@@ -55,7 +55,8 @@ def main() -> int:
         for name, words in PATHS.items():
             out = options.out / name.replace(", ", "_").replace(" ", "_")
             engine = () if "--offline" in words else ("--param", f"engine:={options.engine}")
-            run("sernet_ros.evaluate_bag", bag, *words, *engine, *common, "--out", out)
+            # In real time a slow machine may answer nothing, which counts as failed there but not here.
+            run("sernet_ros.evaluate_bag", bag, *words, *engine, *common, "--out", out, may_fail=not words)
             reports[name] = json.loads((out / "report.json").read_text())
     return judge(json.loads((scored / "metrics.json").read_text())["miou"], reports, options.tolerance)
 
@@ -74,10 +75,11 @@ def first_frames(options: argparse.Namespace, tree: Path) -> Path:
     return tree
 
 
-def run(module: str, *words: object) -> None:
-    """Run a program of this source tree to its end."""
+def run(module: str, *words: object, may_fail: bool = False) -> None:
+    """Run a program of this source tree to its end; with `may_fail` exit code 1 is no error."""
     print(f"\n{module}: {' '.join(map(str, words))}", flush=True)
-    if code := subprocess.call([sys.executable, "-m", module, *map(str, words)], cwd=ROOT):
+    code = subprocess.call([sys.executable, "-m", module, *map(str, words)], cwd=ROOT)
+    if code > may_fail:
         sys.exit(f"{module} ended with exit code {code}")
 
 
@@ -88,16 +90,17 @@ def judge(expected: float, reports: dict[str, dict[str, Any]], tolerance: float)
     failed = False
     for name, report in reports.items():
         frames, latency, miou = report["frames"], report["latency_ms"], report["miou"]
-        if miou is None:
-            sys.exit(f"{name}: {report['accuracy_note']}")
-        differs = miou - expected
         answered = f"{frames['answered']} of {frames['sent']}"
-        print(
-            f"{name:<24}{miou:>10.4f}{differs:>+10.4f}{answered:>14}{latency['p50']:>10.1f}{latency['p95']:>10.1f}"
-        )
-        failed |= frames["answered"] == frames["sent"] and abs(differs) > tolerance
-        # Only real time may drop: there the node answers what it can.
-        failed |= "real time" not in name and frames["answered"] < frames["sent"]
+        # Only real time may drop frames: there the node answers what it can.
+        whole = frames["answered"] == frames["sent"]
+        failed |= not whole and "real time" not in name
+        if miou is None:
+            print(f"{name:<24}{'-':>10}{'-':>10}{answered:>14}   {report['accuracy_note']}")
+            failed |= whole
+            continue
+        failed |= whole and abs(miou - expected) > tolerance
+        figures = f"{miou:>10.4f}{miou - expected:>+10.4f}{answered:>14}"
+        print(f"{name:<24}{figures}{latency['p50']:>10.1f}{latency['p95']:>10.1f}")
     print("failed: the paths differ" if failed else f"all within {tolerance:g} points")
     return int(failed)
 

@@ -71,6 +71,9 @@ def _head(report: Report) -> str:
 
 def _cards(report: Report) -> str:
     frames, latency, rates = report["frames"], report["latency_ms"], report["rates_hz"]
+    offline = report.get("offline")
+    pace = "as fast as it goes" if offline else f"camera: {number(rates['sent'], 2)} Hz"
+    lost = "frames without a mask" if offline else f"{frames['unmatched']} masks without a frame"
     cards = [
         (
             "answered",
@@ -79,8 +82,8 @@ def _cards(report: Report) -> str:
             f"{frames['answered']} of {frames['sent']} frames",
         ),
         ("latency, median", number(latency["p50"], 0), "ms", f"95 %: {number(latency['p95'], 0)} ms"),
-        ("masks", number(rates["answered"], 2), "Hz", f"camera: {number(rates['sent'], 2)} Hz"),
-        ("dropped", str(frames["dropped"]), "", f"{frames['unmatched']} masks without a frame"),
+        ("masks", number(rates["answered"], 2), "Hz", pace),
+        ("dropped", str(frames["dropped"]), "", lost),
     ]
     if report["miou"] is not None:
         note = f"{number(report['pixel_accuracy'], 1)} % of the pixels right"

@@ -288,7 +288,7 @@ def test_scatter_chart_places_and_names_its_points() -> None:
     names = [text.text for text in chart.iter("text") if text.text in ("fast", "slow & good")]
     assert names == ["fast", "slow & good"]  # from left to right
     (fast_x, fast_y), (slow_x, slow_y) = dots
-    origin_x, origin_y = 52, 230 - 40
+    origin_x, origin_y = 60, 230 - 40
     assert (slow_x - origin_x) == pytest.approx(2 * (fast_x - origin_x), abs=0.3)
     assert (origin_y - slow_y) == pytest.approx(2 * (origin_y - fast_y), abs=0.3)
     assert "Nothing was measured" in scatter_chart([], x_label="", y_label="")
