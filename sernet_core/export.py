@@ -21,7 +21,6 @@ from sernet_core.engines.graph import INPUT, LARGEST, FrameNetwork, export_graph
 from sernet_core.engines.onnx import write_onnx
 from sernet_core.engines.openvino import import_openvino
 from sernet_core.engines.parity import AGREEMENT, street_frames
-from sernet_core.engines.plan import Plan
 from sernet_core.errors import ConfigError, EngineError, InputError, unknown_name
 from sernet_core.network import MIN_SIZE
 
@@ -52,7 +51,8 @@ class MaskNetwork(nn.Module):
             edges = (0, -width % self.stride, 0, -height % self.stride)
             frame = functional.pad(image, edges, mode="replicate").permute(0, 2, 3, 1)
         logits = self.frames(frame)
-        full = functional.interpolate(logits, scale_factor=4.0, mode="bilinear", align_corners=False)
+        scale = float(self.frames.network.logits_stride)
+        full = functional.interpolate(logits, scale_factor=scale, mode="bilinear", align_corners=False)
         return full[..., :height, :width].argmax(1).to(torch.uint8), logits
 
 
@@ -145,7 +145,7 @@ def export(source: Source, kind: str, path: Path, size: tuple[int, int] | None) 
         InputError: The file cannot be written.
     """
     form = _checked(kind, path, size)
-    stride = source.info.network.output_stride
+    stride = source.stride
     shape = None if size is None else (size[1], size[0])
     model = MaskNetwork(
         source.model.copied(), stride, pads=bool(shape and any(side % stride for side in shape))
@@ -168,7 +168,7 @@ def export(source: Source, kind: str, path: Path, size: tuple[int, int] | None) 
 def describe(source: Source, size: tuple[int, int] | None) -> Metadata:
     """What a file says of itself; every value is text, lists are JSON."""
     info = source.info
-    stride = info.network.output_stride
+    stride = source.stride
     free = f"free, multiples of {stride}, {MIN_SIZE} to {LARGEST}"
     return {
         "format": FORMAT,
@@ -210,7 +210,7 @@ def _check(source: Source, form: Format, draft: Path, metadata: Metadata, shape:
     lost: dict[str, Any] = {key: value for key, value in metadata.items() if stored.get(key) != value}
     if lost:
         raise EngineError(f"the file that was written lost its metadata: {', '.join(lost)}")
-    plan = Plan(shape, shape, source.info.network.output_stride)
+    plan = source.plan(shape, shape)
     engine = reference(source, plan)
     frames = street_frames(*shape, count=1)
     same = float(np.mean([run(frame) == engine.segment(frame).mask for frame in frames]))

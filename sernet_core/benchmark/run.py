@@ -218,4 +218,4 @@ def _source(settings: Settings, model: str, precision: str, width: int, height: 
         threads=settings.threads,
     )
     sizing = InputSize.parse(settings.input_size, source.info.input_size)
-    return source, Plan((height, width), sizing.of(height, width), source.info.network.output_stride)
+    return source, source.plan((height, width), sizing.of(height, width))
