@@ -9,12 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import (
-    MobileNetV2Config,
-    MobileNetV2ForSemanticSegmentation,
-    SegformerConfig,
-    SegformerForSemanticSegmentation,
-)
 
 from sernet_core.segmentation_network import SegmentationNetwork
 
@@ -22,7 +16,7 @@ from sernet_core.segmentation_network import SegmentationNetwork
 class SegFormerEncoder(nn.Module):
     """Four stages of transformer blocks, at strides 4, 8, 16 and 32."""
 
-    def __init__(self, model: nn.Module, channels: tuple[int, ...]) -> None:
+    def __init__(self, model: Any, channels: tuple[int, ...]) -> None:
         super().__init__()
         self.stages = model.stages
         self.channels = channels
@@ -45,6 +39,8 @@ class SegFormerB0(SegmentationNetwork):
     stride = 32
 
     def __init__(self, config: Any) -> None:
+        from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
         super().__init__()
         self.config = config
         whole = SegformerForSemanticSegmentation(SegformerConfig(num_labels=self.config.classes))
@@ -62,7 +58,7 @@ class MobileNetEncoder(nn.Module):
     Its maps are those behind the last block of each size, and the very last.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.stem = model.conv_stem
         self.layer = model.layer
@@ -90,6 +86,8 @@ class MobileNetV2DeepLab(SegmentationNetwork):
     logits_stride = 16
 
     def __init__(self, config: Any) -> None:
+        from transformers import MobileNetV2Config, MobileNetV2ForSemanticSegmentation
+
         super().__init__()
         self.config = config
         settings = MobileNetV2Config(output_stride=16, num_labels=self.config.classes, tf_padding=False)
