@@ -97,7 +97,7 @@ def _level(level: str, rows: Sequence[Row]) -> str:
     )
     head = "<th>over network</th><th>beyond it, ms</th>" if beyond else ""
     return (
-        f"<h3>{escape(level)} <small>{escape(LEVELS[level])}; speed-up over the same model's eager</small></h3>"
+        f"<h3>{escape(level)} <small>{escape(LEVELS[level])}; speed-up over the model's eager</small></h3>"
         f'<div class="bars">{bars}</div>'
         f"<table><tr><th></th><th>speed-up (quartiles)</th>{head}{heads}</tr>{lines}</table>"
     )
@@ -125,8 +125,8 @@ def _stages(rows: Sequence[Row]) -> str:
     )
     heads = "".join(f"<th>{escape(stage)}</th>" for stage in columns)
     return (
-        "<h3>stages <small>medians in ms; delivery: both ways through DDS, with the messages' making; node: what "
-        "the node counts itself</small></h3>"
+        "<h3>stages <small>medians in ms; node: as the node counts itself, inference being prepare, network "
+        "and upsample; delivery: both ways through DDS</small></h3>"
         f"<table><tr><th></th>{heads}</tr>{lines}</table>"
     )
 
@@ -159,7 +159,8 @@ def _networks(report: Mapping[str, Any]) -> str:
         + "</tr>"
         for name, cost in report["costs"].items()
     )
-    return f"<section><h2>Networks</h2><table><tr><th></th><th>parameters</th>{heads}</tr>{lines}</table></section>"
+    table = f"<table><tr><th></th><th>parameters</th>{heads}</tr>{lines}</table>"
+    return f"<section><h2>Networks</h2>{table}</section>"
 
 
 def _accuracy(report: Mapping[str, Any]) -> str:
