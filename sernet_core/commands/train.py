@@ -45,6 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start.add_argument("--encoder", type=Path, metavar="FILE", help="ImageNet weights for the encoder")
     start.add_argument("--from", dest="start", metavar="MODEL", help="model to start from (path or name)")
     parser.add_argument(
+        "--teacher",
+        metavar="MODEL",
+        help="larger model to learn from too (path or name); the recipe's distil_weight says how much",
+    )
+    parser.add_argument(
         "--run",
         required=True,
         metavar="NAME",
@@ -83,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
     if whole is not None and args.leave_out:
         validation.append(only(whole, args.leave_out))
     start = load_checkpoint(args.start) if args.start else None
+    teacher = load_checkpoint(args.teacher) if args.teacher else None
     folder = run_folder(args.run)
     print(f"run folder: {folder}, training on {device}", flush=True)
     complete = train(
@@ -92,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
         folder,
         encoder=args.encoder,
         start=start,
+        teacher=teacher,
         device=device,
         workers=args.workers,
     )

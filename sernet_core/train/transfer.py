@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sernet_core.checkpoint import Checkpoint
-from sernet_core.errors import ConfigError
 from sernet_core.labels import ClassSet
-from sernet_core.network import NetworkConfig, SernetFormer
+from sernet_core.network import SernetFormer
 
 # Names of one thing in the class sets of this field, in lower case.
 _SYNONYMS = (
@@ -45,18 +44,6 @@ class Transfer:
         )
 
 
-def check_start(start: Checkpoint, settings: NetworkConfig) -> None:
-    """Refuse to start from a model whose network differs in more than its classes.
-
-    Raises:
-        ConfigError: It does.
-    """
-    if replace(start.info.network, classes=settings.classes) != settings:
-        raise ConfigError(
-            f"the model to start from is another network than the recipe's: {start.info.network}"
-        )
-
-
 def start_from(network: SernetFormer, start: Checkpoint, classes: ClassSet) -> Transfer | None:
     """Load a model's weights; of its last layer, those of the classes that both sets have.
 
@@ -64,7 +51,7 @@ def start_from(network: SernetFormer, start: Checkpoint, classes: ClassSet) -> T
 
     Args:
         network: To load into, as it was built.
-        start: The model to start from, see `check_start`.
+        start: The model to start from: the same network but for its classes.
         classes: Class set of the network.
 
     Returns:
