@@ -89,7 +89,7 @@ class LiveRun:
                 command += ["--params-file", str(parameter_file)]
             for parameter in parameters:
                 command += ["-p", parameter]
-            self._node = Child("the node", command, folder / "node.log", _environment())
+            self._node = Child("the node", command, folder / "node.log", child_environment())
         try:
             rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
             self._recorder = Recorder(self._topics, confidence)
@@ -139,7 +139,7 @@ class LiveRun:
             EngineError: It does not come up; most likely its port is taken.
         """
         command = [*VIEW_COMMAND, "--port", str(port), "--ros-args", "-r", f"__ns:={self._topics.namespace}"]
-        self._view = Child("the view", command, self._folder / "view.log", _environment())
+        self._view = Child("the view", command, self._folder / "view.log", child_environment())
         deadline = time.monotonic() + timeout
         while not (found := re.search(r"view: (http\S+)", self._view.last_words())):
             if self._view.exit_code is not None or time.monotonic() > deadline:
@@ -234,7 +234,7 @@ class LiveRun:
         command += ["-r", f"image:={self._topics.image}"]
         outcome = Outcome()
         try:
-            with Child("the replayer", command, self._folder / "replay.log", _environment()) as child:
+            with Child("the replayer", command, self._folder / "replay.log", child_environment()) as child:
                 self._follow(child, outcome, recording, progress)
         except KeyboardInterrupt:
             if not keep:
@@ -310,7 +310,7 @@ def isolate() -> str:
     return f"ROS domain {os.environ['ROS_DOMAIN_ID']} (random), namespace {NAMESPACE}"
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """Environment of a child: it must find this very package, wherever the run was started."""
     root = str(Path(__file__).resolve().parent.parent)
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))

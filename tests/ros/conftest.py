@@ -71,6 +71,40 @@ def live(request: pytest.FixtureRequest):
 
 
 @pytest.fixture
+def segment(tmp_path: Path):
+    """Starts processes that run until the test ends: `segment("-p", "model:=...")`."""
+    from segment_process import Process
+
+    running: list[Process] = []
+
+    def start(*arguments: str, **options) -> Process:
+        running.append(Process(tmp_path / f"process{len(running)}.log", *arguments, **options))
+        return running[-1]
+
+    yield start
+    for one in running:
+        if one.process.poll() is None:
+            one.process.kill()
+            one.process.wait()
+
+
+@pytest.fixture
+def user():
+    """Makes users that talk to processes: `user(process)`."""
+    from live import User
+
+    users: list[User] = []
+
+    def make(process) -> User:
+        users.append(User(process.namespace))
+        return users[-1]
+
+    yield make
+    for one in users:
+        one.end()
+
+
+@pytest.fixture
 def folder(tmp_path: Path) -> tuple[Path, list[np.ndarray]]:
     """Four images whose names sort wrongly as text, the last of another size."""
     sizes = [(64, 48), (64, 48), (64, 48), (33, 21)]
