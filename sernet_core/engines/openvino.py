@@ -16,7 +16,7 @@ from sernet_core.engines.base import Engine, Source
 from sernet_core.engines.cache import weights_hash
 from sernet_core.engines.graph import INPUT, OUTPUT, export_graph
 from sernet_core.engines.plan import Plan
-from sernet_core.errors import EngineError
+from sernet_core.engines.quantised import quantised
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
@@ -35,7 +35,7 @@ class OpenVino(Engine):
         path = quantised(source) if self.precision == "int8" else self._converted(source)
         core = openvino.Core()
         model = core.read_model(path)
-        model.reshape({INPUT: [1, *plan.padded, 3]})
+        model.reshape({INPUT: [plan.batch, *plan.padded, 3]})
         properties = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": "1",
@@ -47,11 +47,11 @@ class OpenVino(Engine):
         self._request = core.compile_model(model, "CPU", properties).create_infer_request()
         self._tensor = openvino.Tensor
 
-    def logits(self, frame: np.ndarray) -> Tensor:
-        """See `Engine.logits`."""
-        self._request.set_input_tensor(self._tensor(frame[None], shared_memory=True))
+    def batch_logits(self, frames: np.ndarray) -> Tensor:
+        """See `Engine.batch_logits`."""
+        self._request.set_input_tensor(self._tensor(frames, shared_memory=True))
         self._request.infer()
-        return torch.from_numpy(self._request.get_output_tensor().data)[0]
+        return torch.from_numpy(self._request.get_output_tensor().data)
 
     def _converted(self, source: Source) -> Path:
         key = {"weights": weights_hash(source.model), "shape": "any", "versions": self.versions()}
@@ -75,32 +75,6 @@ def name_ports(model: Any) -> None:
     """Give a model's input and output the names that are ours."""
     model.input().set_names({INPUT})
     model.output().set_names({OUTPUT})
-
-
-def quantised_path(checkpoint: Path) -> Path:
-    """Where the int8 model of a checkpoint lies."""
-    return checkpoint.with_suffix(".int8.xml")
-
-
-def quantised(source: Source) -> Path:
-    """File of the int8 model that belongs to these weights.
-
-    Raises:
-        EngineError: There is none, or it was made from other weights.
-    """
-    path = quantised_path(source.path)
-    remedy = f"sernet quantize --model {source.path} --data TREE makes it"
-    if not path.is_file():
-        raise EngineError(f"precision int8 needs {path}, which is not there; {remedy}")
-    model = import_openvino().Core().read_model(path)
-    made_from = (
-        model.get_rt_info(["sernet", "weights"]).astype(str)
-        if model.has_rt_info(["sernet", "weights"])
-        else ""
-    )
-    if made_from != weights_hash(source.model):
-        raise EngineError(f"{path} was made from other weights than those of {source.path}; {remedy} anew")
-    return path
 
 
 def import_openvino() -> Any:
