@@ -92,15 +92,16 @@ def _check_data(data: Any) -> None:
         raise ConfigError(f"data: synthetic_share must be from 0 to 1, is {share!r}")
     if not isinstance(data.get("train"), str | None):
         raise ConfigError(f"data: train must be a name, is {data['train']!r}")
-    encoder, before = data.get("encoder"), data.get("started_from")
+    encoder = data.get("encoder")
     if encoder is not None and not (
         isinstance(encoder, Mapping) and all(isinstance(encoder.get(key), str) for key in ("file", "sha256"))
     ):
         raise ConfigError(f"data: encoder must have file and sha256, is {encoder!r}")
-    if before is not None:
-        if not isinstance(before, Mapping):
-            raise ConfigError(f"data: started_from must be a mapping, is {before!r}")
-        _check_data(before.get("data"))
+    for role in ("started_from", "teacher"):
+        if (before := data.get(role)) is not None:
+            if not isinstance(before, Mapping):
+                raise ConfigError(f"data: {role} must be a mapping, is {before!r}")
+            _check_data(before.get("data"))
 
 
 @dataclass(frozen=True)

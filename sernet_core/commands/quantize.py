@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 
-from sernet_core.commands.options import DEFAULT_MODEL
+from sernet_core.commands.options import DEFAULT_MODEL, add_data_arguments, open_data
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,8 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, help=f"path or name of a model (default: {DEFAULT_MODEL})"
     )
-    parser.add_argument("--data", required=True, metavar="DIR", help="data set tree, or 'synthetic'")
-    parser.add_argument("--split", default="train", help="part of the data set (default: train)")
+    add_data_arguments(parser, split="train")
     parser.add_argument("--frames", type=int, default=300, help="frames to calibrate on (default: 300)")
     parser.add_argument("--score", metavar="SPLIT", help="labelled part to score float32 and int8 on")
     parser.add_argument(
@@ -46,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     source = Source.load(args.model, EngineCache(default_folder()))
     path = quantize(
         source,
-        open_dataset(args.data, args.split),
+        open_data(args),
         frames=args.frames,
         score=open_dataset(args.data, args.score) if args.score else None,
         max_drop=args.max_drop,

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from sernet_core.checkpoint import load_checkpoint
-from sernet_core.encoder import load_imagenet_encoder
 from sernet_core.engines.base import Source
 from sernet_core.engines.cache import EngineCache, default_folder
 from sernet_core.engines.choose import build
@@ -25,6 +24,7 @@ from sernet_core.peers import registry
 from sernet_core.peers.deeplab import RATES, WIDTH, DeepLabV3Plus
 from sernet_core.peers.registry import ARCHITECTURE, PEERS, PeerConfig, cost, peer_source
 from sernet_core.peers.unet import WIDTHS, Unet
+from sernet_core.pretrained import load_imagenet_encoder
 from sernet_core.profile import profile
 from sernet_core.runtime import Segmenter
 from sernet_core.train.loop import train
