@@ -55,10 +55,11 @@ def main() -> None:
     )
     ratio = speedup(times["one by one"], times["at once"])
     medians = {name: summary(values)["median_ms"] / args.batch for name, values in times.items()}
+    place = f"{args.engine} {single.precision} on {source.device}, {args.size[0]}x{args.size[1]}"
+    times_words = ", ".join(f"{name} {median:.1f} ms a frame" for name, median in medians.items())
     print(
-        f"{args.engine} {single.precision} on {source.device}, {args.size[0]}x{args.size[1]}, "
-        f"batch {args.batch}: {ratio['median']:.2f}x ({ratio['p25']:.2f} to {ratio['p75']:.2f}) as fast at once as one by one; "
-        + ", ".join(f"{name} {median:.1f} ms a frame" for name, median in medians.items())
+        f"{place}, batch {args.batch}: {ratio['median']:.2f}x ({ratio['p25']:.2f} to {ratio['p75']:.2f}) "
+        f"as fast at once as one by one; {times_words}"
     )
 
 

@@ -17,6 +17,7 @@ from sernet_core.engines.cache import weights_hash
 from sernet_core.engines.graph import INPUT, OUTPUT, export_graph
 from sernet_core.engines.plan import Plan
 from sernet_core.engines.quantised import quantised
+from sernet_core.errors import EngineError
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
@@ -32,6 +33,8 @@ class OpenVino(Engine):
     def __init__(self, source: Source, plan: Plan) -> None:
         super().__init__(source, plan)
         openvino = import_openvino()
+        if self.precision == "int8" and plan.batch > 1:
+            raise EngineError(f"an int8 model takes one frame at a time, not {plan.batch}")
         path = quantised(source) if self.precision == "int8" else self._converted(source)
         core = openvino.Core()
         model = core.read_model(path)
@@ -54,18 +57,20 @@ class OpenVino(Engine):
         return torch.from_numpy(self._request.get_output_tensor().data)
 
     def _converted(self, source: Source) -> Path:
-        key = {"weights": weights_hash(source.model), "shape": "any", "versions": self.versions()}
+        batch = self.plan.batch
+        shape = "any" if batch == 1 else f"{batch} of any"
+        key = {"weights": weights_hash(source.model), "shape": shape, "versions": self.versions()}
 
         def build(folder: Path) -> None:
-            convert(source, folder / "model.xml")
+            convert(source, folder / "model.xml", batch)
 
         return source.cache.files(self.name, key, build) / "model.xml"
 
 
-def convert(source: Source, path: Path) -> None:
+def convert(source: Source, path: Path, batch: int = 1) -> None:
     """Write the network as OpenVINO's model: an .xml and a .bin file; height and width stay free."""
     openvino = import_openvino()
-    graph = export_graph(source.model.copied(), source.stride)
+    graph = export_graph(source.model.copied(), source.stride, batch=batch)
     model = openvino.convert_model(graph)
     name_ports(model)
     openvino.save_model(model, path, compress_to_fp16=False)
