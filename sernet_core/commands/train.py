@@ -1,9 +1,18 @@
 """Train a network.
 
-example:
+examples:
   sernet train --recipe config/train_camvid.yaml --data $SERNET_DATA/camvid \\
       --encoder $SERNET_DATA/weights/resnet50_v1_imagenet_encoder.safetensors --run camvid-a
 An interrupted run goes on where it stopped: give the same command again.
+
+Look at the first crops, with their labels, before a long run:
+  sernet train --recipe config/train_camvid.yaml --data $SERNET_DATA/camvid --preview crops.png
+
+A final run with settings that are fixed, on all that may be trained on:
+  sernet train --recipe config/train_camvid.yaml --data $SERNET_DATA/camvid --split train+val ...
+
+In two processes, each with a GPU of its own or, without GPUs, a share of the cores:
+  torchrun --nproc-per-node 2 -m sernet_core.cli train --recipe ... --run camvid-a
 """
 
 from __future__ import annotations
@@ -11,29 +20,51 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sernet_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sernet_core.datasets import Dataset
+    from sernet_core.train import Recipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `sernet train`."""
     parser.add_argument("--recipe", type=Path, required=True, metavar="YAML", help="settings of the run")
     parser.add_argument("--data", metavar="DIR", help="data set tree; left out: procedural scenes alone")
-    parser.add_argument("--split", default="train", help="part of the data set to train on (default: train)")
+    parser.add_argument(
+        "--split", default="train", help="part of the data set to train on, or train+val (default: train)"
+    )
     parser.add_argument(
         "--validate",
         action="append",
         metavar="DIR:SPLIT",
-        help="score this on the way, e.g. synthetic:val; may be repeated (default: the data set's val)",
+        help="score this on the way, e.g. synthetic:val; may be repeated (default: the data set's val, "
+        "where it is not trained on)",
+    )
+    parser.add_argument(
+        "--extra",
+        metavar="DIR:SPLIT",
+        help="second data set to train on; the recipe's extra_share says how much",
+    )
+    parser.add_argument(
+        "--extra-model",
+        metavar="MODEL",
+        help="model (path or name) that sees the classes which the second data set does not label: there its "
+        "labels are void",
     )
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--encoder", type=Path, metavar="FILE", help="ImageNet weights for the encoder")
     start.add_argument("--from", dest="start", metavar="MODEL", help="model to start from (path or name)")
-    parser.add_argument(
+    goal = parser.add_mutually_exclusive_group(required=True)
+    goal.add_argument(
         "--run",
-        required=True,
         metavar="NAME",
         help="run folder: a path, or a name under SERNET_RUNS (default: ~/.cache/sernet/runs)",
+    )
+    goal.add_argument(
+        "--preview", type=Path, metavar="PNG", help="train nothing; draw the first crops with their labels"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda:N (default: auto)")
     parser.add_argument("--workers", type=int, default=1, help="processes that prepare crops (default: 1)")
@@ -46,43 +77,74 @@ def run(args: argparse.Namespace) -> int:
     """Train; 0 when the run is complete, 130 when it was interrupted."""
     import torch
 
-    from sernet_core.checkpoint import load_checkpoint
     from sernet_core.datasets import open_dataset
-    from sernet_core.runtime import resolve_device
-    from sernet_core.train import load_recipe, train
+    from sernet_core.train import load_recipe
+    from sernet_core.train.parts import open_parts
 
     if args.threads < 0:
         raise ConfigError(f"--threads: needs 0 (torch's choice) or more, got {args.threads}")
     if args.workers < 0:
         raise ConfigError(f"--workers: needs 0 (the run prepares crops itself) or more, got {args.workers}")
+    if args.extra_model and not args.extra:
+        raise ConfigError("--extra-model: is for the labels of a second data set; give it with --extra")
     if args.threads:
         torch.set_num_threads(args.threads)
     recipe = load_recipe(args.recipe)
-    device = resolve_device(args.device)
-    dataset = open_dataset(args.data, args.split) if args.data else None
-    names = args.validate or [f"{args.data}:val" if args.data else "synthetic:val"]
-    validation = [open_dataset(*_root_and_split(name)) for name in names]
+    dataset = open_parts(args.data, args.split) if args.data else None
+    second = open_dataset(*_root_and_split("--extra", args.extra)) if args.extra else None
+    if args.preview:
+        return _preview(recipe, dataset, second, args.preview)
+    return _train(args, recipe, dataset, second)
+
+
+def _preview(recipe: Recipe, dataset: Dataset | None, second: Dataset | None, path: Path) -> int:
+    from sernet_core.train.preview import write_preview
+    from sernet_core.train.stream import TrainingStream
+
+    write_preview(path, TrainingStream(recipe, dataset, second))
+    print(f"written: {path} (labels of a second data set as they are, before any model masks them)")
+    return 0
+
+
+def _train(args: argparse.Namespace, recipe: Recipe, dataset: Dataset | None, second: Dataset | None) -> int:
+    from sernet_core.checkpoint import load_checkpoint, resolve_model
+    from sernet_core.datasets import open_dataset
+    from sernet_core.train import train
+    from sernet_core.train.extra import Extra
+    from sernet_core.train.parts import parts_of
+    from sernet_core.train.processes import join_processes
+
+    final = dataset is not None and "val" in (parts_of(dataset) or [args.split])
+    names = args.validate or ([] if final else [f"{args.data}:val" if args.data else "synthetic:val"])
+    validation = [open_dataset(*_root_and_split("--validate", name)) for name in names]
     start = load_checkpoint(args.start) if args.start else None
+    model = resolve_model(args.extra_model) if args.extra_model else None
     folder = run_folder(args.run)
-    print(f"run folder: {folder}, training on {device}", flush=True)
-    complete = train(
-        recipe,
-        dataset,
-        validation,
-        folder,
-        encoder=args.encoder,
-        start=start,
-        device=device,
-        workers=args.workers,
-    )
-    print("complete" if complete else "interrupted; give the same command again to go on")
+    with join_processes(args.device) as processes:
+        if processes.first:
+            print(f"run folder: {folder}, training on {processes}", flush=True)
+            if final:
+                print("val is trained on: no figure of this run can be one on val", flush=True)
+        complete = train(
+            recipe,
+            dataset,
+            validation,
+            folder,
+            encoder=args.encoder,
+            start=start,
+            extra=Extra(second, model) if second is not None else None,
+            processes=processes,
+            workers=args.workers,
+        )
+        if processes.first:
+            print("complete" if complete else "interrupted; give the same command again to go on")
     return 0 if complete else 130
 
 
-def _root_and_split(text: str) -> tuple[str, str]:
+def _root_and_split(option: str, text: str) -> tuple[str, str]:
     root, _, split = text.rpartition(":")
     if not root or not split:
-        raise ConfigError(f"--validate {text}: write it as DIR:SPLIT, e.g. {text.strip(':') or 'camvid'}:val")
+        raise ConfigError(f"{option} {text}: write it as DIR:SPLIT, e.g. {text.strip(':') or 'camvid'}:val")
     return root, split
 
 
