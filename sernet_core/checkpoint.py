@@ -101,15 +101,16 @@ def _check_data(data: Any) -> None:
         and isinstance(extra.get("share"), float | int)
     ):
         raise ConfigError(f"data: extra must have train and share, is {extra!r}")
-    encoder, before = data.get("encoder"), data.get("started_from")
+    encoder = data.get("encoder")
     if encoder is not None and not (
         isinstance(encoder, Mapping) and all(isinstance(encoder.get(key), str) for key in ("file", "sha256"))
     ):
         raise ConfigError(f"data: encoder must have file and sha256, is {encoder!r}")
-    if before is not None:
-        if not isinstance(before, Mapping):
-            raise ConfigError(f"data: started_from must be a mapping, is {before!r}")
-        _check_data(before.get("data"))
+    for role in ("started_from", "teacher"):
+        if (before := data.get(role)) is not None:
+            if not isinstance(before, Mapping):
+                raise ConfigError(f"data: {role} must be a mapping, is {before!r}")
+            _check_data(before.get("data"))
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class NetworkConfig:
 
     Attributes:
         classes: Number of classes K.
-        depth: Depth of the residual encoder: 18, 34, 50 or 101.
+        depth: Depth of the residual encoder: 18, 34, 50 or 101, or 29, which is 50 pruned for real time.
         output_stride: Input size over encoder output size: 8, 16 or 32.
         abm: Attention-boosting modules in the encoder.
         dbn: Dilation-based network behind the encoder.
@@ -34,7 +34,7 @@ class NetworkConfig:
         dbn_rates: Dilations of DbN in cells of the encoder's output grid; (12, 16, 18) belongs to a
             960x720 crop at output stride 16, smaller crops want smaller ones.
         dbn_separable: Depthwise-separable branches in DbN instead of dense ones.
-        dbn_channels: Width of DbN; 0 takes 128 for depths 18 and 34, 256 for 50 and 101.
+        dbn_channels: Width of DbN; 0 takes 256 for depths 50 and 101, 128 for the others.
         afn_channels: Width of each decoder branch.
     """
 

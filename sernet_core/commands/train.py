@@ -57,6 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--encoder", type=Path, metavar="FILE", help="ImageNet weights for the encoder")
     start.add_argument("--from", dest="start", metavar="MODEL", help="model to start from (path or name)")
+    parser.add_argument(
+        "--teacher",
+        metavar="MODEL",
+        help="larger model to learn from too (path or name); the recipe's distil_weight says how much",
+    )
     goal = parser.add_mutually_exclusive_group(required=True)
     goal.add_argument(
         "--run",
@@ -118,6 +123,7 @@ def _train(args: argparse.Namespace, recipe: Recipe, dataset: Dataset | None, se
     names = args.validate or ([] if final else [f"{args.data}:val" if args.data else "synthetic:val"])
     validation = [open_dataset(*_root_and_split("--validate", name)) for name in names]
     start = load_checkpoint(args.start) if args.start else None
+    teacher = load_checkpoint(args.teacher) if args.teacher else None
     model = resolve_model(args.extra_model) if args.extra_model else None
     folder = run_folder(args.run)
     with join_processes(args.device) as processes:
@@ -132,6 +138,7 @@ def _train(args: argparse.Namespace, recipe: Recipe, dataset: Dataset | None, se
             folder,
             encoder=args.encoder,
             start=start,
+            teacher=teacher,
             extra=Extra(second, model) if second is not None else None,
             processes=processes,
             workers=args.workers,

@@ -14,20 +14,22 @@ from tqdm import tqdm
 
 from sernet_core.checkpoint import Checkpoint
 from sernet_core.datasets import Dataset
-from sernet_core.encoder import load_imagenet_encoder
 from sernet_core.errors import ConfigError
-from sernet_core.labels import CAMVID, ClassSet
+from sernet_core.labels import CAMVID
 from sernet_core.losses import class_weights
+from sernet_core.pretrained import load_imagenet_encoder
 from sernet_core.storage import make_folder
+from sernet_core.train.distil import Teacher, check_teacher
 from sernet_core.train.extra import Extra
 from sernet_core.train.log import RunLog
 from sernet_core.train.origin import describe_origin
 from sernet_core.train.processes import Processes
 from sernet_core.train.recipe import Recipe
+from sernet_core.train.start import check_start, load_start
 from sernet_core.train.state import TrainingState
 from sernet_core.train.step import Learner
 from sernet_core.train.stop import stop_on_signal
-from sernet_core.train.stream import TrainingStream, count_classes, training_batches
+from sernet_core.train.stream import TrainingStream, check_extra, count_classes, training_batches
 from sernet_core.train.validate import Validator
 
 STATE = "state.safetensors"
@@ -42,6 +44,7 @@ def train(
     *,
     encoder: Path | None = None,
     start: Checkpoint | None = None,
+    teacher: Checkpoint | None = None,
     extra: Extra | None = None,
     device: str = "cpu",
     processes: Processes | None = None,
@@ -59,7 +62,9 @@ def train(
         validation: Splits to score on the way, never trained on.
         folder: Run folder; a run in it is resumed.
         encoder: ImageNet weights for the encoder.
-        start: Model to start from instead; the trained model remembers its recipe and training list.
+        start: Model to start from instead, the same network or the one that the recipe's is pruned from; the
+            trained model remembers its recipe and training list.
+        teacher: Larger model to distil, by the recipe's `distil_weight`; remembered likewise.
         extra: Second data set to train on.
         device: "cpu" or "cuda:N", for a run in one process.
         processes: Those that share the run, each with its device; None for this one alone.
@@ -81,9 +86,12 @@ def train(
             f"the recipe has {recipe.network.classes} classes, {classes.name} has {len(classes)}"
         )
     if start is not None:
-        _check_start(start, recipe, classes)
+        check_start(start, recipe.network, classes)
+    if teacher is not None:
+        check_teacher(teacher, classes)
+    check_extra(recipe, dataset, extra.dataset if extra is not None else None)
     with stop_on_signal() as stopped:
-        origin = describe_origin(recipe, dataset, encoder, start, extra)
+        origin = describe_origin(recipe, dataset, encoder, start, teacher, extra)
         state = TrainingState(recipe, origin, str(processes.device))
         progress: dict[str, Any] = {"history": [], "losses": []}
         make_folder(folder)
@@ -93,24 +101,16 @@ def train(
             if encoder is not None:
                 load_imagenet_encoder(state.model.network.encoder, encoder)
             if start is not None:
-                state.model.network.load_state_dict(start.network.state_dict())
+                load_start(state.model.network, start)
             state.reset_average()
         second = extra.prepare(folder, processes) if extra is not None else None
         stream = TrainingStream(recipe, dataset, second)
-        learner = Learner(state, _class_weights(recipe, dataset), processes)
+        guide = Teacher(teacher, processes.device, mixed=recipe.precision == "bf16") if teacher else None
+        learner = Learner(state, _class_weights(recipe, dataset), processes, guide)
         validator = Validator(learner, stream, validation, folder, origin, workers)
         with contextlib.closing(RunLog(folder if processes.first else None, state.step)) as log:
             run = _Run(learner, validator, log, folder, progress)
             return run.go(stream, workers, save_every, stopped)
-
-
-def _check_start(start: Checkpoint, recipe: Recipe, classes: ClassSet) -> None:
-    if start.info.network != recipe.network:
-        raise ConfigError(
-            f"the model to start from is another network than the recipe's: {start.info.network}"
-        )
-    if difference := start.info.classes.difference(classes):
-        raise ConfigError(f"the model to start from has other classes than the data: {difference}")
 
 
 def _class_weights(recipe: Recipe, dataset: Dataset | None) -> torch.Tensor:

@@ -17,6 +17,7 @@ _NOT_NEGATIVE = (
     "encoder_rate",
     "weight_decay",
     "auxiliary_weight",
+    "distil_weight",
     "region_weight",
     "warmup_steps",
     "calibrate",
@@ -61,6 +62,9 @@ class Recipe:
         poly_power: The rates then fall as `(1 - progress) ** poly_power`.
         auxiliary_weight: Weight of the auxiliary loss on layer3; 0 leaves the head out.
         balance: Class weights: "none", "median" or "sqrt_median".
+        distil_weight: Weight of the divergence from the teacher, where the run has one, beside the loss of 1
+            on the labels.
+        distil_temperature: Softens both distributions before they are compared.
         ohem_threshold: Online hard example mining: of each crop, only pixels whose class has a lower
             probability than this count; 0 counts all.
         ohem_share: Share of a crop's labelled pixels that count at least, the hardest ones.
@@ -100,6 +104,8 @@ class Recipe:
     poly_power: float = 0.9
     auxiliary_weight: float = 0.4
     balance: Balance = "sqrt_median"
+    distil_weight: float = 1.0
+    distil_temperature: float = 1.0
     ohem_threshold: float = 0.0
     ohem_share: float = 0.1
     region: Region = "none"
@@ -121,6 +127,8 @@ class Recipe:
         for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}: must not be negative, got {getattr(self, name)}")
+        if self.distil_temperature <= 0:
+            raise ConfigError(f"distil_temperature: must be positive, got {self.distil_temperature}")
         if self.seed >= 2**63:
             raise ConfigError(f"seed: must be below 2**63, got {self.seed}")
         for name in ("input_size", "synthetic_size"):

@@ -10,6 +10,7 @@ from torch import Tensor
 from sernet_core.checkpoint import IMAGENET_MEAN, IMAGENET_STD
 from sernet_core.errors import ConfigError, InputError
 from sernet_core.losses import Criterion, HardPixels
+from sernet_core.train.distil import Teacher, distillation_loss
 from sernet_core.train.processes import Processes
 from sernet_core.train.recipe import Recipe
 from sernet_core.train.state import TrainingState
@@ -24,13 +25,16 @@ class Learner:
         state: What learns.
         weights: float32 (K,), of the classes.
         processes: Those that share the batch.
+        teacher: Network to learn from beside the labels.
 
     Raises:
         ConfigError: A batch cannot be shared out among the processes, or norms not be synchronised.
     """
 
-    def __init__(self, state: TrainingState, weights: Tensor, processes: Processes) -> None:
-        self.state, self.processes = state, processes
+    def __init__(
+        self, state: TrainingState, weights: Tensor, processes: Processes, teacher: Teacher | None = None
+    ) -> None:
+        self.state, self.processes, self._teacher = state, processes, teacher
         self.recipe = recipe = state.recipe
         if recipe.batch_size % (processes.count * recipe.accumulate):
             raise ConfigError(
@@ -108,6 +112,10 @@ class Learner:
         with self.autocast():
             logits, auxiliary = self._model(self.normalise(image))
         loss = self._criterion(logits, auxiliary, label, extent)
+        if self._teacher is not None:
+            taught = self._teacher.logits(image)
+            distance = distillation_loss(logits, taught, self.recipe.distil_temperature)
+            loss = loss + self.recipe.distil_weight * distance * len(image) / self.recipe.batch_size
         # Shared models take the mean over processes, and the loss is a sum.
         (loss * self.processes.count).backward()
         return loss.detach()

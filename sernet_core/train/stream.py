@@ -50,7 +50,7 @@ class TrainingStream(TorchDataset[tuple[Tensor, Tensor]]):
                 "set synthetic_share: 0 in the recipe"
             )
 
-        _check_extra(recipe, dataset, extra)
+        check_extra(recipe, dataset, extra)
         classes = dataset.classes if dataset is not None else CAMVID
         self._rare = tuple(classes.id_of(name) for name in recipe.augment.rare)
         self._objects: ObjectBank | None = None
@@ -92,7 +92,12 @@ class TrainingStream(TorchDataset[tuple[Tensor, Tensor]]):
         return sample.image, truth(dataset, sample)
 
 
-def _check_extra(recipe: Recipe, dataset: Dataset | None, extra: Dataset | None) -> None:
+def check_extra(recipe: Recipe, dataset: Dataset | None, extra: Dataset | None) -> None:
+    """Find out whether a second data set (or none) is what a recipe asks for beside the first one.
+
+    Raises:
+        ConfigError: It is not, or it has other classes.
+    """
     if extra is None:
         if recipe.extra_share:
             raise ConfigError(
