@@ -130,15 +130,16 @@ def _tone_curve(mean: float, config: PhotometricConfig, rng: np.random.Generator
 
 
 def _shadowed(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """The shadow of a wall or a tree: a slanting band from top to bottom, with soft edges."""
+    """The shadow of a wall or a tree: a slanting band over the lower part of the image, with soft edges."""
     height, width = image.shape[:2]
+    far = rng.uniform(0.3, 0.8) * height
     top, bottom = rng.uniform(-0.3, 1.0, 2) * width
     spans = rng.uniform(0.2, 0.8, 2) * width
-    corners = np.array([[top, 0], [top + spans[0], 0], [bottom + spans[1], height], [bottom, height]])
+    corners = np.array([[top, far], [top + spans[0], far], [bottom + spans[1], height], [bottom, height]])
     light = np.ones((height, width), np.float32)
     cv2.fillConvexPoly(light, corners.round().astype(np.int32), 1.0 - strength)
     soft = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.5, 0.03 * width + 0.5))
-    return (image * soft[..., None]).astype(np.uint8)
+    return (image * soft[..., None] + 0.5).astype(np.uint8)
 
 
 def _coded(image: np.ndarray, quality: int) -> np.ndarray:

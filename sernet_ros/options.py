@@ -18,7 +18,9 @@ def add_synthetic_arguments(parser: argparse.ArgumentParser) -> None:
     default = SyntheticOptions()
     group = parser.add_argument_group("synthetic source")
     group.add_argument("--town", help="default: the one that training never sees")
-    group.add_argument("--condition", default=default.condition, help="day (default), dusk, rain or night")
+    group.add_argument(
+        "--condition", default=default.condition, help="day (default), dusk, rain, night or fog"
+    )
     group.add_argument("--seed", type=int, default=default.seed, help="which drive (default: %(default)s)")
     group.add_argument(
         "--size", type=parse_size, default=default.size, metavar="WxH", help="default: 480x360"

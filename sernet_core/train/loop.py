@@ -63,7 +63,8 @@ def train(
         folder: Run folder; a run in it is resumed.
         encoder: ImageNet weights for the encoder.
         start: Model to start from instead, the same network or the one that the recipe's is pruned from; the
-            trained model remembers its recipe and training list.
+            trained model remembers its recipe and training list. Where the data have other classes, what
+            fits is kept, and what was dropped is printed.
         teacher: Larger model to distil, by the recipe's `distil_weight`; remembered likewise.
         extra: Second data set to train on.
         device: "cpu" or "cuda:N", for a run in one process.
@@ -86,7 +87,7 @@ def train(
             f"the recipe has {recipe.network.classes} classes, {classes.name} has {len(classes)}"
         )
     if start is not None:
-        check_start(start, recipe.network, classes)
+        check_start(start, recipe.network)
     if teacher is not None:
         check_teacher(teacher, classes)
     check_extra(recipe, dataset, extra.dataset if extra is not None else None)
@@ -101,7 +102,9 @@ def train(
             if encoder is not None:
                 load_imagenet_encoder(state.model.network.encoder, encoder)
             if start is not None:
-                load_start(state.model.network, start)
+                transfer = load_start(state.model.network, start, classes)
+                if transfer and processes.first:
+                    tqdm.write(str(transfer))
             state.reset_average()
         second = extra.prepare(folder, processes) if extra is not None else None
         stream = TrainingStream(recipe, dataset, second)

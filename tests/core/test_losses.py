@@ -111,7 +111,7 @@ def test_hard_pixels_stand_for_their_image() -> None:
 
 
 def test_lovasz_of_hard_decisions_is_the_iou() -> None:
-    """At probabilities of 0 and 1 the extension is the function itself: 1 - IoU, the mean over classes there."""
+    """At probabilities of 0 and 1 the extension is the function itself: 1 - IoU, the mean over classes."""
     _, target = _scene()
     decided = torch.randint(0, 4, target.shape, generator=torch.Generator().manual_seed(3))
     logits = torch.nn.functional.one_hot(decided, 4).permute(0, 3, 1, 2) * 200.0
