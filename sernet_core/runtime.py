@@ -13,12 +13,11 @@ from sernet_core.checkpoint import CheckpointInfo
 from sernet_core.engines.base import Segmentation, Source
 from sernet_core.engines.cache import EngineCache, default_folder
 from sernet_core.engines.choose import contenders
-from sernet_core.engines.plan import Plan
 from sernet_core.engines.pool import EnginePool
 from sernet_core.engines.registry import CHOICES, PRECISIONS, engine_class
 from sernet_core.errors import ConfigError, EngineError, InputError, unknown_name
 from sernet_core.labels import ClassSet
-from sernet_core.network import MIN_SIZE
+from sernet_core.segmentation_network import MIN_SIZE
 
 __all__ = ["InputSize", "Segmentation", "Segmenter", "resolve_device"]
 
@@ -107,7 +106,7 @@ class Segmenter:
         self.precision = engine_class("eager" if engine == "auto" else engine).resolve(
             source.device, source.precision
         )
-        self._network = source.model.network
+        self._source = source
         self._sizing = sizing
         self._pool = EnginePool(source, engine, background=background)
 
@@ -200,7 +199,7 @@ class Segmenter:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise InputError(f"a frame is uint8 (H, W, 3), got {image.dtype} {image.shape}")
         height, width = image.shape[:2]
-        plan = Plan((height, width), self.network_size(height, width), self.info.network.output_stride)
+        plan = self._source.plan((height, width), self.network_size(height, width))
         try:
             engine = self._pool.engine(plan)
             self.engine, self.precision = engine.name, engine.precision

@@ -17,10 +17,12 @@ def write_image(path: Path, size: tuple[int, int] = SIZE) -> None:
     _write(path, RNG.integers(0, 256, (size[1], size[0], 3), np.uint8))
 
 
-def write_label(path: Path, values: Sequence[int] | Sequence[tuple[int, int, int]]) -> None:
+def write_label(
+    path: Path, values: Sequence[int] | Sequence[tuple[int, int, int]], size: tuple[int, int] = SIZE
+) -> None:
     """A label whose columns go through some ids, or through some colours (RGB), one after the other."""
-    stripes = np.array(values, np.uint8)[np.arange(SIZE[0]) % len(values)]
-    image = np.broadcast_to(stripes, (SIZE[1], *stripes.shape))
+    stripes = np.array(values, np.uint8)[np.arange(size[0]) % len(values)]
+    image = np.broadcast_to(stripes, (size[1], *stripes.shape))
     _write(path, image if image.ndim == 2 else image[..., ::-1])
 
 

@@ -149,3 +149,12 @@ def test_camvid_is_the_standard_split(data_root: Path) -> None:
         dataset = open_dataset(data_root / "camvid", split)
         assert len(dataset) == count and dataset.classes is CAMVID
         assert dataset[0].image.shape == (360, 480, 3)
+
+
+def test_synthetic_conditions() -> None:
+    whole, night, fog = (open_dataset("synthetic", name) for name in ("val", "night", "fog"))
+    assert len(night) == len(fog) == 25
+    assert (night[3].image == whole[78].image).all()
+    assert {sequence.condition for sequence in fog._sequences} == {"fog"}  # type: ignore[attr-defined]
+    seen = fog[3]
+    assert seen.label is not None and (np.unique(seen.label) != 255).sum() > 5
