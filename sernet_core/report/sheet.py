@@ -71,13 +71,16 @@ class Exhibits:
         return [self._kept[position] for position in positions]
 
 
-def contact_sheet(exhibits: Sequence[Exhibit], classes: ClassSet, title: str) -> np.ndarray:
+def contact_sheet(
+    exhibits: Sequence[Exhibit], classes: ClassSet, title: str, *, mask: str = "prediction"
+) -> np.ndarray:
     """Draw the sheet.
 
     Args:
         exhibits: The rows; the column of the ground truth is there when one of them has any.
         classes: Class set of the masks, for colours and the legend.
         title: Line at the top.
+        mask: What the masks are.
 
     Returns:
         uint8 (H, W, 3) RGB.
@@ -88,10 +91,10 @@ def contact_sheet(exhibits: Sequence[Exhibit], classes: ClassSet, title: str) ->
     if not exhibits:
         raise InputError("a contact sheet needs at least one frame")
     with_truth = any(exhibit.truth is not None for exhibit in exhibits)
-    columns = ["frame", *(["ground truth"] if with_truth else []), "prediction", "overlay"]
+    columns = ["frame", *(["ground truth"] if with_truth else []), mask, "overlay"]
     width = len(columns) * (TILE_WIDTH + _GAP) + _GAP
     rows = [_row(shrink(exhibit), classes, with_truth, width) for exhibit in exhibits]
-    return np.concatenate([_header(title, columns, width), *rows, _legend(classes, width)])
+    return np.concatenate([_header(title, columns, width), *rows, legend(classes, width)])
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
@@ -145,7 +148,8 @@ def _header(title: str, columns: Sequence[str], width: int) -> np.ndarray:
     return header
 
 
-def _legend(classes: ClassSet, width: int) -> np.ndarray:
+def legend(classes: ClassSet, width: int) -> np.ndarray:
+    """The classes' colours and names on a strip of a width, uint8 (H, width, 3) RGB."""
     entries = [*zip(classes.names, classes.palette, strict=True), ("void / unlabeled", (0, 0, 0))]
     line, swatch, height = 28, 16, 24
     places: list[tuple[int, int]] = []
