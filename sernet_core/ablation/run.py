@@ -21,7 +21,8 @@ from sernet_core.errors import ConfigError, InputError
 from sernet_core.report.facts import machine, versions
 from sernet_core.storage import make_folder, write_atomically
 from sernet_core.train import Recipe, train
-from sernet_core.train.loop import MODEL, STATE
+from sernet_core.train.loop import STATE
+from sernet_core.train.validate import MODEL
 
 RESULT, TABLE, PAGE, RUN = "ablation.json", "ablation.csv", "ablation.html", "result.json"
 Report = dict[str, Any]
