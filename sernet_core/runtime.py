@@ -23,7 +23,7 @@ from sernet_core.errors import ConfigError, EngineError, InputError, unknown_nam
 from sernet_core.labels import ClassSet
 from sernet_core.segmentation_network import MIN_SIZE
 
-__all__ = ["InputSize", "Segmentation", "Segmenter", "resolve_device"]
+__all__ = ["DeviceMemory", "InputSize", "Segmentation", "Segmenter", "resolve_device"]
 
 _log = logging.getLogger(__name__)
 MAX_ASPECT = 16
@@ -79,6 +79,21 @@ class InputSize:
             return target_height, target_width
         factor = (target_width * target_height / (width * height)) ** 0.5
         return max(round(height * factor), MIN_SIZE), max(round(width * factor), MIN_SIZE)
+
+
+@dataclass(frozen=True)
+class DeviceMemory:
+    """Memory of a GPU, in bytes.
+
+    Attributes:
+        used: Held by this process's torch, what it keeps for later frames included.
+        left: What frames may still take: free on the device, or kept by this process and not in use.
+        total: All of the device's.
+    """
+
+    used: int
+    left: int
+    total: int
 
 
 class Segmenter:
@@ -178,6 +193,18 @@ class Segmenter:
     def engine_fault(self) -> str:
         """Why eager serves although another engine was to be built in the background; else empty."""
         return self._pool.fault
+
+    @property
+    def device_memory(self) -> DeviceMemory | None:
+        """Memory of the GPU as it is now; None on a CPU, and where the driver does not answer."""
+        if self.device == "cpu":
+            return None
+        try:
+            free, total = torch.cuda.mem_get_info(self.device)
+            used, busy = torch.cuda.memory_reserved(self.device), torch.cuda.memory_allocated(self.device)
+        except RuntimeError:
+            return None
+        return DeviceMemory(used, free + used - busy, total)
 
     def network_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width at which the network sees a frame of a size."""

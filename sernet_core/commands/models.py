@@ -52,6 +52,10 @@ def _describe(path: Path) -> list[str]:
         f"  input     {width}x{height}, {len(info.classes)} classes of {info.classes.name}",
         f"  trained   on {trained}, {100 * info.data.get('synthetic_share', 0):.0f} % synthetic crops",
     ]
+    if "val" in info.data.get("parts", ()):
+        lines.append("  final     run on val too: no part of the data was held back to choose by")
+    if extra := info.data.get("extra"):
+        lines.append(f"  extra     {100 * extra['share']:.0f} % of the crops from {extra['train']}")
     if encoder := find_encoder(info.data):
         lines.append(f"  encoder   from {encoder['file']} (sha256 {encoder['sha256'][:12]}...)")
     for dataset, scores in info.metrics.items():
