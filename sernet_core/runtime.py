@@ -184,12 +184,16 @@ class Segmenter:
         noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
         self.segment(noise)
 
-    def segment(self, image: np.ndarray, *, confidence: bool = False) -> Segmentation:
+    def segment(
+        self, image: np.ndarray, *, confidence: bool = False, logits: bool = False, scale: float = 1.0
+    ) -> Segmentation:
         """Segment one frame.
 
         Args:
             image: uint8 (H, W, 3) RGB of any size.
             confidence: Also give the confidence of each pixel.
+            logits: Also give the logits of each pixel.
+            scale: Times the size at which the network sees the frame otherwise.
 
         Raises:
             InputError: Not such an image.
@@ -200,11 +204,14 @@ class Segmenter:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise InputError(f"a frame is uint8 (H, W, 3), got {image.dtype} {image.shape}")
         height, width = image.shape[:2]
-        plan = Plan((height, width), self.network_size(height, width), self.info.network.output_stride)
+        seen = self.network_size(height, width)
+        if scale != 1.0:
+            seen = max(round(scale * seen[0]), MIN_SIZE), max(round(scale * seen[1]), MIN_SIZE)
+        plan = Plan((height, width), seen, self.info.network.output_stride)
         try:
             engine = self._pool.engine(plan)
             self.engine, self.precision = engine.name, engine.precision
-            return engine.segment(image, confidence=confidence)
+            return engine.segment(image, confidence=confidence, logits=logits)
         except RuntimeError as error:
             if not _is_out_of_memory(error):
                 raise

@@ -30,10 +30,12 @@ class Segmentation:
     Attributes:
         mask: uint8 (H, W) class ids.
         confidence: uint8 (H, W), the largest softmax probability times 255; None unless asked for.
+        logits: float32 (K, H, W) on the engine's device, before the temperature; None unless asked for.
     """
 
     mask: np.ndarray
     confidence: np.ndarray | None = None
+    logits: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -137,18 +139,21 @@ class Engine(ABC):
     def logits(self, frame: np.ndarray) -> Tensor:
         """Logits float32 (K, h/4, w/4) of a contiguous uint8 frame of the plan's padded size."""
 
-    def segment(self, image: np.ndarray, *, confidence: bool = False) -> Segmentation:
-        """Mask, and confidence on demand, of a uint8 RGB frame of the plan's frame size.
+    def segment(self, image: np.ndarray, *, confidence: bool = False, logits: bool = False) -> Segmentation:
+        """Mask, and confidence and logits on demand, of a uint8 RGB frame of the plan's frame size.
 
         Raises:
             EngineError: The network's output is not finite, so there is no mask to trust.
         """
         with torch.inference_mode():
-            logits = self.logits(self.plan.prepare(image))
-            if not torch.isfinite(logits.sum()):
+            quarter = self.logits(self.plan.prepare(image))
+            if not torch.isfinite(quarter.sum()):
                 raise EngineError(NOT_FINITE)
-            mask = self.upsampler.mask(logits)
-            return Segmentation(mask, self.upsampler.confidence(logits) if confidence else None)
+            return Segmentation(
+                self.upsampler.mask(quarter),
+                self.upsampler.confidence(quarter) if confidence else None,
+                self.upsampler.full(quarter) if logits else None,
+            )
 
 
 def missing_packages(packages: tuple[str, ...], remedy: str = REMEDY) -> str:

@@ -92,17 +92,18 @@ class DeviceEngine(Engine):
             self._stream.synchronize()
         return logits
 
-    def segment(self, image: np.ndarray, *, confidence: bool = False) -> Segmentation:
+    def segment(self, image: np.ndarray, *, confidence: bool = False, logits: bool = False) -> Segmentation:
         """See `Engine.segment`."""
         with torch.inference_mode(), torch.cuda.stream(self._stream):
-            mask, sound, logits = self._launch(self.plan.prepare(image))
+            mask, sound, quarter = self._launch(self.plan.prepare(image))
             self._host_mask.copy_(mask, non_blocking=True)
             self._host_sound.copy_(sound, non_blocking=True)
-            best = self.upsampler.confidence(logits) if confidence else None
+            best = self.upsampler.confidence(quarter) if confidence else None
+            full = self.upsampler.full(quarter) if logits else None
             self._stream.synchronize()
         if not self._host_sound.item():
             raise EngineError(NOT_FINITE)
-        return Segmentation(self._host_mask.numpy().copy(), best)
+        return Segmentation(self._host_mask.numpy().copy(), best, full)
 
     def _launch(self, frame: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         np.copyto(self._host.numpy(), frame)

@@ -28,7 +28,7 @@ class Exhibit:
         image: uint8 (H, W, 3) RGB.
         mask: uint8 (H, W) class ids, as published.
         truth: uint8 (H, W) class ids, 255 = void, or None.
-        overlay: uint8 (H, W, 3) RGB as published; None: blended here.
+        overlay: uint8 (H, W, 3) RGB as published, or another picture for the last column; None: blended here.
     """
 
     caption: str
@@ -71,13 +71,16 @@ class Exhibits:
         return [self._kept[position] for position in positions]
 
 
-def contact_sheet(exhibits: Sequence[Exhibit], classes: ClassSet, title: str) -> np.ndarray:
+def contact_sheet(
+    exhibits: Sequence[Exhibit], classes: ClassSet, title: str, last: str = "overlay"
+) -> np.ndarray:
     """Draw the sheet.
 
     Args:
         exhibits: The rows; the column of the ground truth is there when one of them has any.
         classes: Class set of the masks, for colours and the legend.
         title: Line at the top.
+        last: Name of the last column, which shows the exhibits' overlays.
 
     Returns:
         uint8 (H, W, 3) RGB.
@@ -88,7 +91,7 @@ def contact_sheet(exhibits: Sequence[Exhibit], classes: ClassSet, title: str) ->
     if not exhibits:
         raise InputError("a contact sheet needs at least one frame")
     with_truth = any(exhibit.truth is not None for exhibit in exhibits)
-    columns = ["frame", *(["ground truth"] if with_truth else []), "prediction", "overlay"]
+    columns = ["frame", *(["ground truth"] if with_truth else []), "prediction", last]
     width = len(columns) * (TILE_WIDTH + _GAP) + _GAP
     rows = [_row(shrink(exhibit), classes, with_truth, width) for exhibit in exhibits]
     return np.concatenate([_header(title, columns, width), *rows, _legend(classes, width)])
