@@ -13,6 +13,7 @@ COMMANDS = {
     "models": "list the models that have a name, with their figures and terms",
     "predict": "segment an image, a folder of images or a video",
     "evaluate": "score a model on a split with ground truth",
+    "inspect": "look at the gates and features inside of a model",
     "train": "train a network, or go on with an interrupted run",
     "engines": "list what can run the network on this machine",
     "export": "write a model as a file for other runtimes",

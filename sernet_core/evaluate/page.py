@@ -215,7 +215,8 @@ def _calibration(metrics: Metrics) -> str:
         "dashed diagonal the model is surer than it is right. A dot's area is its share of the pixels. Blue: "
         f"with the checkpoint's temperature of {curve['temperature']:g}, ECE {curve['ece']:.2f} %; grey: "
         f"without it, {raw['ece']:.2f} %. Where the temperature was fitted on these frames, "
-        "that is the best case.</figcaption></figure><div><table><tr><th>where it says</th><th>confidence, %</th><th>right, %</th>"
+        "that is the best case.</figcaption></figure><div><table><tr><th>where it says</th>"
+        "<th>confidence, %</th><th>right, %</th>"
         f"<th>too sure by</th></tr>{lines}</table></div></div></section>"
     )
 

@@ -111,6 +111,33 @@ def scatter_chart(points: Sequence[tuple[float, float, str]], *, x_label: str, y
     return svg(body)
 
 
+def cloud_chart(points: Sequence[tuple[float, float]], *, x_label: str, y_label: str) -> str:
+    """Dots over the range of their values, faint for the first ones and full for the last.
+
+    Args:
+        points: (x, y) pairs in order of time.
+        x_label: Name and unit of x.
+        y_label: Name and unit of y.
+    """
+    if len(points) < 2:
+        return empty()
+    (left, right), (low, high) = (_roomy(min(values), max(values)) for values in zip(*points, strict=True))
+    axes = Axes(left, right, high, y_low=low)
+    body = [axes.grid(x_label, y_label)]
+    for index, (x, y) in enumerate(points):
+        body.append(
+            f'<circle class="dot" cx="{axes.x(x):.1f}" cy="{axes.y(y):.1f}" r="3.4" '
+            f'opacity="{0.25 + 0.75 * index / (len(points) - 1):.2f}"/>'
+        )
+    return svg(body)
+
+
+def _roomy(low: float, high: float) -> tuple[float, float]:
+    """A range with some room on either side."""
+    room = (high - low) * 0.06 or max(abs(high) * 0.1, 1.0)
+    return low - room, high + room
+
+
 @dataclass(frozen=True)
 class Axes:
     """Maps values to pixels.
