@@ -35,6 +35,7 @@ setup(
             "make_bag = sernet_ros.make_bag:main",
             "evaluate_bag = sernet_ros.evaluate_bag:main",
             "compare = sernet_ros.compare:main",
+            "benchmark = sernet_ros.benchmark:main",
             "view = sernet_ros.view:main",
             "sernet = sernet_core.cli:main",
         ],

@@ -18,10 +18,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sernet_core import config
 from sernet_core.errors import CheckpointError, ConfigError, InputError, unknown_name
 from sernet_core.labels import ClassSet
-from sernet_core.network import MIN_SIZE, NetworkConfig, SernetFormer, build_network
+from sernet_core.network import build_network, read_config
+from sernet_core.segmentation_network import MIN_SIZE, SegmentationNetwork
 from sernet_core.storage import write_atomically
 
 FORMAT = "sernet-1"
@@ -36,7 +36,7 @@ class CheckpointInfo:
     """What a checkpoint says of itself.
 
     Attributes:
-        network: Configuration of the network.
+        network: Configuration of the network: a `NetworkConfig`, or that of another architecture.
         classes: Class set of the logits.
         input_size: Width and height that the network was trained for.
         mean: Of RGB in 0..1, subtracted from the input.
@@ -48,7 +48,7 @@ class CheckpointInfo:
         metrics: Figures measured on this file's weights, by data set, each with precision and input size.
     """
 
-    network: NetworkConfig
+    network: Any
     classes: ClassSet
     input_size: tuple[int, int]
     mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -92,22 +92,23 @@ def _check_data(data: Any) -> None:
         raise ConfigError(f"data: synthetic_share must be from 0 to 1, is {share!r}")
     if not isinstance(data.get("train"), str | None):
         raise ConfigError(f"data: train must be a name, is {data['train']!r}")
-    encoder, before = data.get("encoder"), data.get("started_from")
+    encoder = data.get("encoder")
     if encoder is not None and not (
         isinstance(encoder, Mapping) and all(isinstance(encoder.get(key), str) for key in ("file", "sha256"))
     ):
         raise ConfigError(f"data: encoder must have file and sha256, is {encoder!r}")
-    if before is not None:
-        if not isinstance(before, Mapping):
-            raise ConfigError(f"data: started_from must be a mapping, is {before!r}")
-        _check_data(before.get("data"))
+    for role in ("started_from", "teacher"):
+        if (before := data.get(role)) is not None:
+            if not isinstance(before, Mapping):
+                raise ConfigError(f"data: {role} must be a mapping, is {before!r}")
+            _check_data(before.get("data"))
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A network in eval mode with its weights, what its file says of it, and that file."""
 
-    network: SernetFormer
+    network: SegmentationNetwork
     info: CheckpointInfo
     path: Path
 
@@ -150,7 +151,7 @@ def resolve_model(model: str | Path) -> Path:
     return known[path.name]
 
 
-def save_checkpoint(path: Path, network: SernetFormer, info: CheckpointInfo) -> None:
+def save_checkpoint(path: Path, network: SegmentationNetwork, info: CheckpointInfo) -> None:
     """Write a network and its description, atomically.
 
     Raises:
@@ -213,7 +214,7 @@ def read_info(model: str | Path) -> CheckpointInfo:
         values = {key: json.loads(value) for key, value in metadata.items() if key != "format"}
         labels = values.pop("classes")
         info = CheckpointInfo(
-            network=config.build(NetworkConfig, values.pop("network"), "network"),
+            network=read_config(values.pop("network"), "network"),
             classes=ClassSet(labels["name"], tuple(labels["names"]), tuple(map(tuple, labels["palette"]))),
             input_size=tuple(values.pop("input_size")),
             mean=tuple(values.pop("mean")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 
 from sernet_core.errors import SernetError, missing_package
@@ -14,6 +15,7 @@ COMMANDS = {
     "predict": "segment an image, a folder of images or a video",
     "evaluate": "score a model on a split with ground truth",
     "inspect": "look at the gates and features inside of a model",
+    "data": "check and describe a data set",
     "train": "train a network, or go on with an interrupted run",
     "engines": "list what can run the network on this machine",
     "export": "write a model as a file for other runtimes",
@@ -23,10 +25,23 @@ COMMANDS = {
     "synthesize": "write procedural street scenes with exact labels",
 }
 
+BROKEN_PIPE = 128 + 13  # what a shell reports of a program that SIGPIPE has ended
+
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one subcommand; 2 when it cannot do what was asked, 130 when interrupted."""
-    argv = sys.argv[1:] if argv is None else argv
+    """Run one subcommand; 2 when it cannot do what was asked, 130 when interrupted, 141 when nobody reads."""
+    try:
+        try:
+            return _run(sys.argv[1:] if argv is None else argv)
+        finally:
+            sys.stdout.flush()  # here, where the error can still be caught
+    except BrokenPipeError:  # whoever read our output has seen enough, e.g. `| head`
+        # What is still in the buffer has nowhere to go either, and Python would say so at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def _run(argv: list[str]) -> int:
     command = next((word for word in argv if not word.startswith("-")), "")
     parser = argparse.ArgumentParser(
         prog="sernet",
@@ -53,6 +68,8 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(command, str(error))
     except ImportError as error:
         return _fail(command, missing_package(error, sys.executable))
+    except BrokenPipeError:
+        raise
     except OSError as error:
         # The system numbers its errors; one without a number is a shared library that does not load.
         return _fail(command, str(error) if error.errno else missing_package(error, sys.executable))

@@ -7,16 +7,12 @@ ImageNet checkpoints (`conv1`, `bn1`, `layer1.0.conv1`, ...), so that these load
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sernet_core.blocks import AttentionBoostingGate, GateKind
-from sernet_core.errors import CheckpointError
 
 
 class BasicBlock(nn.Module):
@@ -89,14 +85,35 @@ def _residual(z: Tensor, shortcut: Tensor, gate: AttentionBoostingGate | None) -
     return out if gate is None else out + gate(z)
 
 
-# depth: (block, blocks in each of the four stages)
-DEPTHS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int, int]]] = {
-    18: (BasicBlock, (2, 2, 2, 2)),
-    34: (BasicBlock, (3, 4, 6, 3)),
-    50: (Bottleneck, (3, 4, 6, 3)),
-    101: (Bottleneck, (3, 4, 23, 3)),
+@dataclass(frozen=True)
+class Shape:
+    """The blocks of a residual network's four stages.
+
+    Attributes:
+        block: Kind of every block.
+        counts: Blocks in each stage.
+        widths: Width of each stage's blocks.
+    """
+
+    block: type[BasicBlock] | type[Bottleneck]
+    counts: tuple[int, int, int, int]
+    widths: tuple[int, int, int, int] = (64, 128, 256, 512)
+
+    @property
+    def outputs(self) -> tuple[int, int, int, int]:
+        """Channels that each stage gives."""
+        first, second, third, fourth = (width * self.block.expansion for width in self.widths)
+        return first, second, third, fourth
+
+
+DEPTHS: dict[int, Shape] = {
+    18: Shape(BasicBlock, (2, 2, 2, 2)),
+    # Depth 50 for real time: its last stage, half of its cost, left out, and fewer blocks in the others.
+    29: Shape(Bottleneck, (2, 2, 3, 2), (64, 128, 256, 256)),
+    34: Shape(BasicBlock, (3, 4, 6, 3)),
+    50: Shape(Bottleneck, (3, 4, 6, 3)),
+    101: Shape(Bottleneck, (3, 4, 23, 3)),
 }
-STAGE_WIDTHS = (64, 128, 256, 512)
 OUTPUT_STRIDES = (8, 16, 32)
 
 
@@ -106,7 +123,7 @@ class Encoder(nn.Module):
     Five AbMs: one behind the stem's batch norm, one on the last block of each stage.
 
     Args:
-        depth: 18, 34, 50 or 101.
+        depth: One of `DEPTHS`.
         output_stride: 32 (the classifier's), 16 or 8: the last stages trade their stride for dilation,
             which computes the same features on a finer grid.
         gate: Kind of the gates, or None for the plain network.
@@ -114,22 +131,23 @@ class Encoder(nn.Module):
 
     def __init__(self, depth: int, output_stride: int, gate: GateKind | None) -> None:
         super().__init__()
-        block, counts = DEPTHS[depth]
-        self.channels = (64, *(width * block.expansion for width in STAGE_WIDTHS))
+        self.depth = depth
+        shape = DEPTHS[depth]
+        self.channels = (64, *shape.outputs)
         self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.gate1 = None if gate is None else AttentionBoostingGate(gate)
         self.maxpool = nn.MaxPool2d(3, 2, padding=1)
 
         inputs, reduction, dilation, stages = 64, 4, 1, []
-        for index, (width, count) in enumerate(zip(STAGE_WIDTHS, counts, strict=True)):
+        for index, (width, count) in enumerate(zip(shape.widths, shape.counts, strict=True)):
             stride, before = (1 if index == 0 else 2), dilation
             if reduction * stride > output_stride:
                 dilation *= stride
                 stride = 1
             reduction *= stride
-            stages.append(_stage(block, inputs, width, count, stride, (before, dilation), gate))
-            inputs = width * block.expansion
+            stages.append(_stage(shape.block, inputs, width, count, stride, (before, dilation), gate))
+            inputs = shape.outputs[index]
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -168,33 +186,3 @@ def _stage(
             )
         )
     return nn.Sequential(*blocks)
-
-
-def load_imagenet_encoder(encoder: Encoder, path: Path) -> None:
-    """Load ImageNet weights of the plain residual network; gates keep their initial value.
-
-    Args:
-        encoder: Receives the weights, in float32.
-        path: safetensors file with torchvision's key names, without the classifier.
-
-    Raises:
-        CheckpointError: The file cannot be read, or a weight is missing, unexpected or of another shape.
-    """
-    try:
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot read ImageNet weights: {error}") from error
-    own = encoder.state_dict()
-    wanted = {key for key in own if "gate" not in key and not key.endswith("num_batches_tracked")}
-    missing, unexpected = sorted(wanted - weights.keys()), sorted(weights.keys() - wanted)
-    if missing or unexpected:
-        raise CheckpointError(
-            f"{path}: does not fit this encoder: missing {missing[:3]} ({len(missing)} in all), "
-            f"unexpected {unexpected[:3]} ({len(unexpected)} in all)"
-        )
-    for key, value in weights.items():
-        if own[key].shape != value.shape:
-            raise CheckpointError(
-                f"{path}: '{key}' is {tuple(value.shape)}, the encoder needs {tuple(own[key].shape)}"
-            )
-    encoder.load_state_dict({key: value.to(torch.float32) for key, value in weights.items()}, strict=False)

@@ -15,13 +15,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sernet_core.engines.base import Source, missing_packages
-from sernet_core.engines.cache import weights_hash
+from sernet_core.engines.cache import device_name, weights_hash
 from sernet_core.engines.choose import reference
+from sernet_core.engines.device import lean_network
+from sernet_core.engines.eager import PRECISIONS
 from sernet_core.engines.graph import INPUT, LARGEST, FrameNetwork, export_graph
 from sernet_core.engines.onnx import write_onnx
 from sernet_core.engines.openvino import import_openvino
-from sernet_core.engines.parity import AGREEMENT, street_frames
-from sernet_core.engines.plan import Plan
+from sernet_core.engines.parity import Parity, likeness, street_frames
+from sernet_core.engines.registry import engine_class
+from sernet_core.engines.tensorrt import TensorRt
 from sernet_core.errors import ConfigError, EngineError, InputError, unknown_name
 from sernet_core.network import MIN_SIZE
 
@@ -52,7 +55,8 @@ class MaskNetwork(nn.Module):
             edges = (0, -width % self.stride, 0, -height % self.stride)
             frame = functional.pad(image, edges, mode="replicate").permute(0, 2, 3, 1)
         logits = self.frames(frame)
-        full = functional.interpolate(logits, scale_factor=4.0, mode="bilinear", align_corners=False)
+        scale = float(self.frames.network.logits_stride)
+        full = functional.interpolate(logits, scale_factor=scale, mode="bilinear", align_corners=False)
         return full[..., :height, :width].argmax(1).to(torch.uint8), logits
 
 
@@ -63,6 +67,8 @@ class Format:
     Attributes:
         suffix: Of the file that is named.
         packages: Distributions that writing and checking need.
+        engine: Name of an engine that must be able to run here, on the network's device; "" for none.
+        precision: That the network has in the file.
         write: Writes a traced graph with metadata; further files may lie beside the one that is named.
         read: Gives the metadata of a file, and a function that runs it on a uint8 (H, W, 3) frame.
     """
@@ -71,6 +77,8 @@ class Format:
     packages: tuple[str, ...]
     write: Callable[[torch.export.ExportedProgram, Path, Metadata], None]
     read: Callable[[Path], tuple[Metadata, Runner]]
+    engine: str = ""
+    precision: str = "fp32"
 
 
 def _write_onnx(graph: torch.export.ExportedProgram, path: Path, metadata: Metadata) -> None:
@@ -120,10 +128,42 @@ def _read_torch(path: Path) -> tuple[Metadata, Runner]:
     return json.loads(extra[TORCH_METADATA]), run
 
 
+def _write_tensorrt(graph: torch.export.ExportedProgram, path: Path, metadata: Metadata) -> None:
+    """Written against the signatures of torch-tensorrt 2.13.0, as the engine is; it never ran on TensorRT.
+
+    What TensorRT has no converter for, such as bytes, the package leaves to PyTorch in the same file.
+    """
+    import torch_tensorrt
+
+    (frame,) = graph.example_inputs[0]
+    module = torch_tensorrt.dynamo.compile(
+        graph, arg_inputs=[frame], device=frame.device, immutable_weights=True
+    )
+    extra = {TORCH_METADATA: json.dumps(metadata)}
+    torch_tensorrt.save(
+        module, str(path), output_format="exported_program", arg_inputs=[frame], extra_files=extra
+    )
+
+
+def _read_tensorrt(path: Path) -> tuple[Metadata, Runner]:
+    import torch_tensorrt
+
+    extra = {TORCH_METADATA: ""}
+    module = torch_tensorrt.load(str(path), extra_files=extra).module()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    def run(frame: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return module(torch.from_numpy(frame).to(device)[None])[0][0].cpu().numpy()
+
+    return json.loads(extra[TORCH_METADATA]), run
+
+
 FORMATS = {
     "onnx": Format(".onnx", ("onnx", "onnxscript", "onnxruntime"), _write_onnx, _read_onnx),
     "openvino": Format(".xml", ("openvino",), _write_openvino, _read_openvino),
     "torch": Format(".pt2", (), _write_torch, _read_torch),
+    "tensorrt": Format(".ep", TensorRt.packages, _write_tensorrt, _read_tensorrt, "tensorrt", "fp16"),
 }
 
 
@@ -131,7 +171,7 @@ def export(source: Source, kind: str, path: Path, size: tuple[int, int] | None) 
     """Write the network as a file, run that file, and only then put it in its place.
 
     Args:
-        source: On the CPU.
+        source: On the CPU; for tensorrt on the GPU that the file is for.
         kind: Key of `FORMATS`.
         path: File to write, with the format's suffix.
         size: Width and height of the frames; None leaves them free, in multiples of the output stride.
@@ -144,13 +184,15 @@ def export(source: Source, kind: str, path: Path, size: tuple[int, int] | None) 
         EngineError: The file does not give the network's masks.
         InputError: The file cannot be written.
     """
-    form = _checked(kind, path, size)
-    stride = source.info.network.output_stride
+    form = _checked(kind, path, size, source.device)
+    stride = source.stride
     shape = None if size is None else (size[1], size[0])
-    model = MaskNetwork(
-        source.model.copied(), stride, pads=bool(shape and any(side % stride for side in shape))
-    )
-    metadata = describe(source, size)
+    lean = form.precision != "fp32"
+    frames = lean_network(source.model, PRECISIONS[form.precision]) if lean else source.model.copied()
+    model = MaskNetwork(frames, stride, pads=bool(shape and any(side % stride for side in shape)))
+    metadata = describe(source, size) | {"precision": form.precision}
+    if form.engine:
+        metadata["device"] = device_name(source.device)
     graph = export_graph(model, stride, shape)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -168,7 +210,7 @@ def export(source: Source, kind: str, path: Path, size: tuple[int, int] | None) 
 def describe(source: Source, size: tuple[int, int] | None) -> Metadata:
     """What a file says of itself; every value is text, lists are JSON."""
     info = source.info
-    stride = info.network.output_stride
+    stride = source.stride
     free = f"free, multiples of {stride}, {MIN_SIZE} to {LARGEST}"
     return {
         "format": FORMAT,
@@ -187,12 +229,18 @@ def describe(source: Source, size: tuple[int, int] | None) -> Metadata:
     }
 
 
-def _checked(kind: str, path: Path, size: tuple[int, int] | None) -> Format:
+def _checked(kind: str, path: Path, size: tuple[int, int] | None, device: str) -> Format:
     if kind not in FORMATS:
         raise ConfigError(unknown_name("format", kind, FORMATS))
     form = FORMATS[kind]
-    if fault := missing_packages(form.packages):
+    if form.engine:
+        fault = engine_class(form.engine).obstacle(device, form.precision)
+    else:
+        fault = missing_packages(form.packages)
+    if fault:
         raise ConfigError(f"format {kind}: {fault}")
+    if form.engine and size is None:
+        raise ConfigError(f"size: a file of format {kind} is for one size, not for any")
     if path.suffix != form.suffix:
         raise ConfigError(f"{path}: a file of format {kind} ends in {form.suffix}")
     if size is not None and not all(MIN_SIZE <= side <= LARGEST for side in size):
@@ -210,12 +258,9 @@ def _check(source: Source, form: Format, draft: Path, metadata: Metadata, shape:
     lost: dict[str, Any] = {key: value for key, value in metadata.items() if stored.get(key) != value}
     if lost:
         raise EngineError(f"the file that was written lost its metadata: {', '.join(lost)}")
-    plan = Plan(shape, shape, source.info.network.output_stride)
+    plan = source.plan(shape, shape)
     engine = reference(source, plan)
-    frames = street_frames(*shape, count=1)
-    same = float(np.mean([run(frame) == engine.segment(frame).mask for frame in frames]))
-    if same < AGREEMENT:
-        raise EngineError(
-            f"the file that was written agrees with the network on {same:.2%} of the pixels, "
-            f"not {AGREEMENT:.1%}; nothing was kept"
-        )
+    frame = street_frames(*shape, count=1)[0]
+    parity = Parity(*likeness(engine.segment(frame).mask, run(frame)), seconds=0.0)
+    if fault := parity.fault(form.precision):
+        raise EngineError(f"the file that was written {fault}; nothing was kept")

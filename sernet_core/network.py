@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args, overload
 
 from torch import Tensor, nn
-from torch.nn import functional
 
+from sernet_core import config
 from sernet_core.blocks import GateKind
 from sernet_core.context import DilationNetwork
-from sernet_core.decoder import AttentionFusion, Fusion, FusionHead, resize
+from sernet_core.decoder import AttentionFusion, Fusion, FusionHead
 from sernet_core.encoder import DEPTHS, OUTPUT_STRIDES, Encoder
-from sernet_core.errors import ConfigError, InputError
+from sernet_core.errors import ConfigError, unknown_name
+from sernet_core.segmentation_network import MIN_SIZE, SegmentationNetwork
 
-MIN_SIZE = 64
+__all__ = ["MIN_SIZE", "NetworkConfig", "SernetFormer", "build_network", "read_config"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class NetworkConfig:
 
     Attributes:
         classes: Number of classes K.
-        depth: Depth of the residual encoder: 18, 34, 50 or 101.
+        depth: Depth of the residual encoder: 18, 34, 50 or 101, or 29, which is 50 pruned for real time.
         output_stride: Input size over encoder output size: 8, 16 or 32.
         abm: Attention-boosting modules in the encoder.
         dbn: Dilation-based network behind the encoder.
@@ -34,7 +36,7 @@ class NetworkConfig:
         dbn_rates: Dilations of DbN in cells of the encoder's output grid; (12, 16, 18) belongs to a
             960x720 crop at output stride 16, smaller crops want smaller ones.
         dbn_separable: Depthwise-separable branches in DbN instead of dense ones.
-        dbn_channels: Width of DbN; 0 takes 128 for depths 18 and 34, 256 for 50 and 101.
+        dbn_channels: Width of DbN; 0 takes 256 for depths 50 and 101, 128 for the others.
         afn_channels: Width of each decoder branch.
     """
 
@@ -72,16 +74,15 @@ def _one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
         raise ConfigError(f"{name}: {value!r} is not one of {', '.join(map(str, allowed))}")
 
 
-class SernetFormer(nn.Module):
-    """The whole network: a normalised float (N, 3, H, W) image to logits (N, K, H, W).
+class SernetFormer(SegmentationNetwork):
+    """The whole network; see `SegmentationNetwork` for its input and output."""
 
-    H and W may be any size from 64: the input is padded to a multiple of the output stride by repeating its
-    last row and column, and the logits are cropped back.
-    """
+    config: NetworkConfig
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
+        self.stride = config.output_stride
         gate = config.gate
         self.encoder = Encoder(config.depth, config.output_stride, gate if config.abm else None)
         last = self.encoder.channels[-1]
@@ -92,45 +93,67 @@ class SernetFormer(nn.Module):
         self.afn1 = AttentionFusion(skip, narrow, gate, (1, 1, 1) if config.afn1 else ())
         self.afn2 = AttentionFusion(width, narrow, gate, (2, 2, 1) if config.afn2 else ())
         self.head = FusionHead(narrow, config.classes, config.fusion)
-        _initialise(self)
+        initialise(self)
 
-    def forward(self, image: Tensor) -> Tensor:
-        return self.decode(self.encoder(self.pad(image)), (image.shape[2], image.shape[3]))
-
-    def pad(self, image: Tensor) -> Tensor:
-        """Extend an image at its bottom and right to multiples of the output stride.
-
-        Raises:
-            InputError: Not (N, 3, H, W), or smaller than 64 x 64.
-        """
-        if image.ndim != 4 or image.shape[1] != 3:
-            raise InputError(f"the network takes images (N, 3, H, W), got {tuple(image.shape)}")
-        height, width = image.shape[-2:]
-        if min(height, width) < MIN_SIZE:
-            raise InputError(f"the network needs at least {MIN_SIZE}x{MIN_SIZE} pixels, got {width}x{height}")
-        stride = self.config.output_stride
-        bottom, right = -height % stride, -width % stride
-        return functional.pad(image, (0, right, 0, bottom), mode="replicate") if bottom or right else image
-
-    def decode(self, features: tuple[Tensor, ...], size: tuple[int, int]) -> Tensor:
-        """Encoder features of a padded image to logits (N, K, *size); size is that before padding."""
-        logits = self.quarter_logits(features)
-        logits = resize(logits, (4 * logits.shape[2], 4 * logits.shape[3]))
-        return logits[..., : size[0], : size[1]]
-
-    def quarter_logits(self, features: tuple[Tensor, ...]) -> Tensor:
-        """Encoder features of a padded image to logits (N, K, H/4, W/4), before the last upsampling."""
+    def coarse_logits(self, features: tuple[Tensor, ...]) -> Tensor:
+        """See `SegmentationNetwork.coarse_logits`: at a quarter of the input's size."""
         skip = features[1]
         quarter = (skip.shape[2], skip.shape[3])
         return self.head(self.afn1(skip, quarter), self.afn2(self.context(features[-1]), quarter))
 
 
-def build_network(config: NetworkConfig) -> SernetFormer:
-    """A network with fresh weights: He initialisation, batch norms at identity."""
-    return SernetFormer(config)
+@dataclass(frozen=True)
+class Architecture:
+    """A family of networks.
+
+    Attributes:
+        settings: Its configuration, a frozen dataclass.
+        build: Makes a network with fresh weights of one.
+    """
+
+    settings: type
+    build: Callable[[Any], SegmentationNetwork]
 
 
-def _initialise(network: nn.Module) -> None:
+OWN = "sernet"
+ARCHITECTURES = {OWN: Architecture(NetworkConfig, SernetFormer)}
+"""By name. The configuration of another than our own says its name in a field `architecture`."""
+
+
+@overload
+def build_network(settings: NetworkConfig) -> SernetFormer: ...
+@overload
+def build_network(settings: Any) -> SegmentationNetwork: ...
+
+
+def build_network(settings: Any) -> SegmentationNetwork:
+    """A network with fresh weights: ours has He initialisation and batch norms at identity.
+
+    Args:
+        settings: A `NetworkConfig`, or the configuration of another architecture.
+    """
+    (build,) = (one.build for one in ARCHITECTURES.values() if type(settings) is one.settings)
+    return build(settings)
+
+
+def read_config(values: Mapping[str, Any], where: str) -> Any:
+    """Configuration of a network from plain values.
+
+    Args:
+        values: By field name.
+        where: What they are part of, for messages.
+
+    Raises:
+        ConfigError: They are none, or of an architecture that is not loaded.
+    """
+    name = values.get("architecture", OWN)
+    if name not in ARCHITECTURES:
+        raise ConfigError(f"{where}: {unknown_name('architecture', str(name), ARCHITECTURES)}")
+    return config.build(ARCHITECTURES[name].settings, values, where)
+
+
+def initialise(network: nn.Module) -> None:
+    """He initialisation of all convolutions, in place; batch norms start at identity by themselves."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
-from sernet_core.errors import InputError
+from sernet_core.datasets import open_files, splits_of
+from sernet_core.errors import ConfigError, InputError
 from sernet_core.labels import overlay
 from sernet_core.media import Video, by_stem, is_image, list_images, read_image
 from sernet_core.report import OverlayVideo
@@ -16,13 +18,22 @@ from sernet_core.runtime import Segmenter
 from sernet_core.storage import make_folder, write_atomically
 
 
-def predict(segmenter: Segmenter, source: Path, out: Path, *, alpha: float = 0.5, masks: bool = False) -> int:
-    """Segment an image, every image of a folder, or a video.
+def predict(
+    segmenter: Segmenter,
+    source: Path,
+    out: Path,
+    *,
+    split: str | None = None,
+    alpha: float = 0.5,
+    masks: bool = False,
+) -> int:
+    """Segment an image, every image of a folder or of a split of a data set, or a video.
 
     Args:
         segmenter: The model.
-        source: Image file, folder with images, or video file.
+        source: Image file, folder with images, root of a data set, or video file.
         out: Folder for the results, made if need be.
+        split: Part of the data set.
         alpha: Weight of the colours in the overlay, 0..1.
         masks: Also write the mask of each frame of a video.
 
@@ -31,30 +42,35 @@ def predict(segmenter: Segmenter, source: Path, out: Path, *, alpha: float = 0.5
 
     Raises:
         InputError: There is no such source, nothing in it can be read, or a result cannot be written.
+        ConfigError: There is no such split, or a data set has several and none was named.
     """
     make_folder(out)
+    if split is None and (splits := splits_of(source)):
+        if len(splits) > 1:
+            raise ConfigError(f"{source} is a data set: choose one of its splits, {', '.join(splits)}")
+        split = splits[0]
+    if split is not None:
+        return _predict_images(segmenter, open_files(source, split).images, out, alpha)
     if source.is_dir():
-        return _predict_images(segmenter, list(by_stem(list_images(source)).values()), out, alpha)
+        return _predict_images(segmenter, by_stem(list_images(source)), out, alpha)
     if not source.is_file():
         raise InputError(f"{source}: no such file or folder")
     if is_image(source):
-        return _predict_images(segmenter, [source], out, alpha)
+        return _predict_images(segmenter, {source.stem: source}, out, alpha)
     return _predict_video(segmenter, source, out, alpha, masks)
 
 
-def _predict_images(segmenter: Segmenter, paths: list[Path], out: Path, alpha: float) -> int:
+def _predict_images(segmenter: Segmenter, paths: Mapping[str, Path], out: Path, alpha: float) -> int:
     failed = []
-    for path in tqdm(paths, "predict", unit="frame", disable=None if len(paths) > 1 else True):
+    for stem, path in tqdm(paths.items(), "predict", unit="frame", disable=None if len(paths) > 1 else True):
         try:
             image = read_image(path)
             mask = segmenter.segment(image).mask
         except InputError as error:
             failed.append(str(error) if str(path) in str(error) else f"{path}: {error}")
             continue
-        _write_png(out / f"{path.stem}_mask.png", mask)
-        _write_png(
-            out / f"{path.stem}_overlay.png", overlay(image, mask, segmenter.classes, alpha)[..., ::-1]
-        )
+        _write_png(out / f"{stem}_mask.png", mask)
+        _write_png(out / f"{stem}_overlay.png", overlay(image, mask, segmenter.classes, alpha)[..., ::-1])
     if failed:
         done = len(paths) - len(failed)
         raise InputError(

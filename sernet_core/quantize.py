@@ -16,7 +16,6 @@ from sernet_core.engines.base import Source, missing_packages
 from sernet_core.engines.cache import weights_hash
 from sernet_core.engines.graph import INPUT, export_graph
 from sernet_core.engines.openvino import import_openvino, name_ports, no_reports, quantised_path
-from sernet_core.engines.plan import Plan
 from sernet_core.errors import ConfigError, InputError
 from sernet_core.runtime import InputSize
 
@@ -72,14 +71,13 @@ def quantize(source: Source, dataset: Dataset, *, frames: int = DEFAULT_FRAMES, 
 def _inputs(source: Source, dataset: Dataset, frames: int, *, quiet: bool) -> list[np.ndarray]:
     """Frames as the network gets them, uint8 (h, w, 3), evenly spread over a data set."""
     sizing = InputSize.parse("model", source.info.input_size)
-    stride = source.info.network.output_stride
     chosen = np.unique(np.linspace(0, len(dataset) - 1, min(frames, len(dataset))).round().astype(int))
 
     def prepared() -> Iterator[np.ndarray]:
         for index in tqdm(chosen, "read frames", unit="frame", leave=False, disable=quiet or None):
             image = dataset[int(index)].image
             height, width = image.shape[:2]
-            yield Plan((height, width), sizing.of(height, width), stride).prepare(image)
+            yield source.plan((height, width), sizing.of(height, width)).prepare(image)
 
     return list(prepared())
 
@@ -89,7 +87,7 @@ def _quantized(source: Source, inputs: list[np.ndarray]) -> Any:
     with no_reports():
         import nncf
     nncf.set_log_level(logging.ERROR)
-    model = openvino.convert_model(export_graph(source.model.copied(), source.info.network.output_stride))
+    model = openvino.convert_model(export_graph(source.model.copied(), source.stride))
     name_ports(model)
     return nncf.quantize(  # shows its progress itself
         model,

@@ -13,12 +13,11 @@ from sernet_core.checkpoint import CheckpointInfo
 from sernet_core.engines.base import Segmentation, Source
 from sernet_core.engines.cache import EngineCache, default_folder
 from sernet_core.engines.choose import contenders
-from sernet_core.engines.plan import Plan
 from sernet_core.engines.pool import EnginePool
 from sernet_core.engines.registry import CHOICES, PRECISIONS, engine_class
 from sernet_core.errors import ConfigError, EngineError, InputError, unknown_name
 from sernet_core.labels import ClassSet
-from sernet_core.network import MIN_SIZE
+from sernet_core.segmentation_network import MIN_SIZE
 
 __all__ = ["InputSize", "Segmentation", "Segmenter", "resolve_device"]
 
@@ -107,7 +106,7 @@ class Segmenter:
         self.precision = engine_class("eager" if engine == "auto" else engine).resolve(
             source.device, source.precision
         )
-        self._network = source.model.network
+        self._source = source
         self._sizing = sizing
         self._pool = EnginePool(source, engine, background=background)
 
@@ -207,7 +206,7 @@ class Segmenter:
         seen = self.network_size(height, width)
         if scale != 1.0:
             seen = max(round(scale * seen[0]), MIN_SIZE), max(round(scale * seen[1]), MIN_SIZE)
-        plan = Plan((height, width), seen, self.info.network.output_stride)
+        plan = self._source.plan((height, width), seen)
         try:
             engine = self._pool.engine(plan)
             self.engine, self.precision = engine.name, engine.precision

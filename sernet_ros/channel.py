@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ from sernet_ros.publishers import CONFIDENCE, Publishers
 from sernet_ros.qos import InputSubscription
 from sernet_ros.settings import Settings
 from sernet_ros.worker import Answer, Frame, Task
+
+_ERROR_PERIOD = 5.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -177,12 +181,18 @@ class Channel:
 
 
 def camera_monitor(logger: Any, prefix: str) -> CameraMonitor:
-    """A monitor that logs under the camera's name."""
+    """A monitor that logs under the camera's name, and errors at most every few seconds."""
     name = f"camera {prefix}: " if prefix else ""
-    return CameraMonitor(
-        lambda words: logger.warning(name + words),
-        lambda words: logger.error(name + words, throttle_duration_sec=5.0),
-    )
+    logged_at = -math.inf
+
+    def error(words: str) -> None:
+        # rclpy's own throttle goes by the system clock, and would be mute for long when that is set back.
+        nonlocal logged_at
+        if time.monotonic() - logged_at >= _ERROR_PERIOD:
+            logged_at = time.monotonic()
+            logger.error(name + words)
+
+    return CameraMonitor(lambda words: logger.warning(name + words), error)
 
 
 def rules_for(settings: Settings, classes: ClassSet, prefix: str) -> Rules:

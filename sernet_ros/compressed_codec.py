@@ -1,4 +1,4 @@
-"""Compressed image messages to arrays, and masks to compressed ones. Nothing here imports ROS."""
+"""Compressed image messages to arrays, and arrays to compressed ones. Nothing here imports ROS."""
 
 from __future__ import annotations
 
@@ -30,16 +30,39 @@ def compressed_to_rgb(message: CompressedMessage) -> np.ndarray:
     Raises:
         ImageRejectedError: Empty, a depth image, or not decodable.
     """
-    kind, size = message.format, f"{len(message.data)} bytes"
+    kind = message.format
     if "compressedDepth" in kind or kind.startswith(("16UC1", "32FC1")):
         words = "is a depth image; give the node the colour image"
-        raise ImageRejectedError(kind, size, "depth_image", words)
+        raise ImageRejectedError(kind, _size(message), "depth_image", words)
+    return _decompress(message, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+
+
+def compressed_to_ids(message: CompressedMessage) -> np.ndarray:
+    """The class ids of a compressed mask, as they were before the compression.
+
+    Returns:
+        uint8 (H, W), contiguous.
+
+    Raises:
+        ImageRejectedError: Compressed with loss, not one channel of 8 bits, empty or not decodable.
+    """
+    kind = message.format
+    if "jpeg" in kind or "jpg" in kind:
+        words = "JPEG has lost the class ids: they must be raw (mono8) or PNG"
+        raise ImageRejectedError(kind, _size(message), "lossy_ids", words)
+    ids = _decompress(message, cv2.IMREAD_UNCHANGED)
+    if ids.ndim != 2 or ids.dtype != np.uint8:
+        words = f"class ids are one channel of 8 bits, this is {ids.shape} {ids.dtype}"
+        raise ImageRejectedError(kind, _size(message), "no_ids", words)
+    return ids
+
+
+def _decompress(message: CompressedMessage, flags: int) -> np.ndarray:
+    kind, size = message.format, _size(message)
     if not len(message.data):
         raise ImageRejectedError(kind, size, "zero_size", "has no data")
     try:
-        image = cv2.imdecode(
-            np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-        )
+        image = cv2.imdecode(np.frombuffer(message.data, np.uint8), flags)
     except cv2.error as error:  # such as a header that promises more pixels than OpenCV will take
         raise ImageRejectedError(kind, size, "undecodable", f"cannot be decoded: {error.err}") from error
     if image is None:
@@ -49,17 +72,39 @@ def compressed_to_rgb(message: CompressedMessage) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
+def _size(message: CompressedMessage) -> str:
+    return f"{len(message.data)} bytes"
+
+
+def compress(image: np.ndarray, kind: str = "png", quality: int = 90) -> tuple[str, np.ndarray]:
+    """Format and data of a compressed image message, as image_transport writes them.
+
+    Args:
+        image: uint8 (H, W), or (H, W, 3) RGB.
+        kind: "png", which is without loss, as class ids need it, or "jpeg".
+        quality: Of JPEG, 1 to 100.
+
+    Returns:
+        The words for `format`, and the bytes for `data`, uint8 (N,).
+    """
+    grey = image.ndim == 2
+    pixels = image if grey else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    # PNG's level 1 takes a fraction of the default's time; masks are flat, so it costs them little size.
+    settings = [cv2.IMWRITE_JPEG_QUALITY, quality] if kind == "jpeg" else [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    data = cv2.imencode(".jpg" if kind == "jpeg" else ".png", pixels, settings)[1]
+    words = f"mono8; {kind} compressed mono8" if grey else f"rgb8; {kind} compressed bgr8"
+    return words, data.reshape(-1)
+
+
 def fill_compressed(message: Any, mask: np.ndarray, header: Any) -> Any:
-    """Put a mask into a compressed image message, as PNG: without loss, which class ids must not suffer.
+    """Put a mask into a compressed image message, without loss.
 
     Args:
         message: An empty sensor_msgs/CompressedImage.
         mask: uint8 (H, W).
         header: Header of the message, taken over as it is.
     """
-    # Level 1 takes a fraction of the default's time; masks are flat, so it costs little size.
-    _, png = cv2.imencode(".png", mask, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    message.format, png = compress(mask)
     message.header = header
-    message.format = "mono8; png compressed mono8"
     message.data = array("B", png.tobytes())
     return message

@@ -252,7 +252,7 @@ def _replay_arguments(options: argparse.Namespace, pace: _Pace) -> list[str]:
         arguments += ["--town", options.town]
     width, height = options.size
     arguments += [
-        *bag_words(options),
+        *bag_words(topic_choice(options)),
         "--condition",
         options.condition,
         "--seed",

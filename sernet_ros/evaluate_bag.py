@@ -33,6 +33,7 @@ examples:
   evaluate_bag ~/bags/* --offline --out out/all        without ROS, several recordings, with a summary
   torchrun --nproc-per-node 4 -m sernet_ros.evaluate_bag ~/bags/drive --offline    shared by four processes
   evaluate_bag ~/bags/drive --image-topic /left/image --truth-topic /left/labels --class-map ids.csv
+  evaluate_bag ~/bags/drive --all-cameras              one camera after the other, each alone, with a summary
 
 exit codes: 0 the frames were judged; 1 the node failed, too little was answered, or a recording breaks off
 (what there is, is kept); 2 the request cannot be met; 130 interrupted (what there is, is kept).
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         import sernet_ros.evaluation
 
         if not options.offline:
-            import sernet_ros.live_run  # noqa: F401
+            import sernet_ros.judge_live  # noqa: F401
     except (ImportError, OSError) as error:
         print(explain_missing("evaluate_bag", error, sys.executable), file=sys.stderr)
         return MISSING_PACKAGE
@@ -88,7 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
         "bags",
         metavar="BAG",
         nargs="+",
-        help="recording (or any source that `replay` knows); several: --offline",
+        help="recording (or any source that `replay` knows); of several there is a summary, too",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("out/evaluate_bag"), help="folder of the results (out/evaluate_bag)"
@@ -97,7 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--record",
         type=Path,
         metavar="NEW_BAG",
-        help="copy the recording and add the masks, the overlays (JPEG) and the class names",
+        help="copy the recording and add masks, overlays (JPEG), confidence and class names",
     )
     parser.add_argument("--offline", action="store_true", help="without ROS, as fast as the machine goes")
     parser.add_argument("--frames", type=whole_number(1), metavar="N", help="stop after N frames")
@@ -108,7 +109,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="what the ids of the ground truth are: camvid, cityscapes, or a CSV file with the columns "
         "id,name (name of the model's class, or void); default: what the recording says",
     )
-    add_bag_arguments(parser)
+    add_bag_arguments(parser, several=True)
     _add_pace_arguments(parser.add_argument_group("pace of a live run"))
     _add_model_arguments(parser.add_argument_group("model"))
     _add_running_arguments(parser.add_argument_group("a node that runs already"))
@@ -174,25 +175,30 @@ def _add_running_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--node-image", default="image", metavar="TOPIC", help="what it listens to")
     group.add_argument("--node-mask", default="semantic_mask", metavar="TOPIC", help="its masks")
     group.add_argument("--node-overlay", default="semantic_overlay", metavar="TOPIC", help="its overlays")
+    group.add_argument(
+        "--node-confidence", default="confidence", metavar="TOPIC", help="its confidence, for --record"
+    )
 
 
 def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> int:
-    from sernet_ros import evaluation
     from sernet_ros.results import prepare
 
     if options.offline and (options.running or options.rate != "source" or options.param):
         raise ConfigError("--offline knows no node and no pace: leave --running, --rate and --param away")
-    if not options.offline and len(options.bags) > 1:
-        raise ConfigError("several recordings are judged with --offline; through the node one at a time")
-    if options.record and len(options.bags) > 1:
-        raise ConfigError("--record takes one recording at a time")
+    several = max(len(options.bags), len(options.image_topic or ())) > 1 or options.all_cameras
+    if options.record and several:
+        raise ConfigError("--record takes one camera of one recording at a time")
     if options.record and not is_bag(Path(options.bags[0]).expanduser()):
         raise ConfigError(f"--record needs a recording, which {options.bags[0]} is not: see make_bag")
     began = time.monotonic()
     if options.offline:
-        return evaluation.judge_offline(options, command, began)
+        from sernet_ros.judge_offline import judge_offline
+
+        return judge_offline(options, command, began)
+    from sernet_ros.judge_live import judge_live
+
     prepare(options.out)
-    return evaluation.judge_live(options, command, began, interrupts)
+    return judge_live(options, command, began, interrupts)
 
 
 if __name__ == "__main__":

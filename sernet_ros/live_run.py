@@ -45,12 +45,14 @@ class Outcome:
         usage: The segmenter's process, twice a second.
         node_exit: Exit code of the segmenter if it ended during the run.
         interrupted: Whether the replay was interrupted, so that this is a part of it.
+        left_out: Pictures that came faster than they could be kept.
     """
 
     log: ReplayLog = field(default_factory=ReplayLog)
     usage: list[Usage] = field(default_factory=list)
     node_exit: int | None = None
     interrupted: bool = False
+    left_out: int = 0
 
 
 class LiveRun:
@@ -61,6 +63,7 @@ class LiveRun:
         parameters: Parameters of the segmenter as NAME:=VALUE.
         parameter_file: Parameter file of the segmenter.
         running: A segmenter that runs already, by its topics; then none is started.
+        confidence: Whether the confidence is received, too, where the segmenter publishes it.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class LiveRun:
         parameters: Sequence[str] = (),
         parameter_file: Path | None = None,
         running: Topics | None = None,
+        confidence: bool = False,
     ) -> None:
         self._folder = folder
         self._earlier: set[int] = set()
@@ -85,10 +89,10 @@ class LiveRun:
                 command += ["--params-file", str(parameter_file)]
             for parameter in parameters:
                 command += ["-p", parameter]
-            self._node = Child("the node", command, folder / "node.log", _environment())
+            self._node = Child("the node", command, folder / "node.log", child_environment())
         try:
             rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-            self._recorder = Recorder(self._topics)
+            self._recorder = Recorder(self._topics, confidence)
         except BaseException:
             self._stop_node()
             raise
@@ -135,7 +139,7 @@ class LiveRun:
             EngineError: It does not come up; most likely its port is taken.
         """
         command = [*VIEW_COMMAND, "--port", str(port), "--ros-args", "-r", f"__ns:={self._topics.namespace}"]
-        self._view = Child("the view", command, self._folder / "view.log", _environment())
+        self._view = Child("the view", command, self._folder / "view.log", child_environment())
         deadline = time.monotonic() + timeout
         while not (found := re.search(r"view: (http\S+)", self._view.last_words())):
             if self._view.exit_code is not None or time.monotonic() > deadline:
@@ -223,17 +227,21 @@ class LiveRun:
         log_path.unlink(missing_ok=True)
         listeners = _LISTENERS + (self._view is not None)
         command = [*REPLAY_COMMAND, *arguments, "--wait", str(listeners), "--log", str(log_path)]
-        command += ["--answers", self._topics.mask, "--ros-args", "-r", f"__ns:={self._topics.namespace}"]
+        # In lock-step the next frame waits for the recorder, too: its memory must not grow with the run.
+        answers = self._recorder.taken if recording else self._topics.mask
+        left_out = self._recorder.left_out
+        command += ["--answers", answers, "--ros-args", "-r", f"__ns:={self._topics.namespace}"]
         command += ["-r", f"image:={self._topics.image}"]
         outcome = Outcome()
         try:
-            with Child("the replayer", command, self._folder / "replay.log", _environment()) as child:
+            with Child("the replayer", command, self._folder / "replay.log", child_environment()) as child:
                 self._follow(child, outcome, recording, progress)
         except KeyboardInterrupt:
             if not keep:
                 raise
             outcome.interrupted = True
         outcome.log = read_log(log_path)
+        outcome.left_out = self._recorder.left_out - left_out
         try:
             if outcome.node_exit is None and recording:
                 outcome.node_exit = self._await_answers(recording, outcome.log, progress)
@@ -241,7 +249,9 @@ class LiveRun:
             if not keep:
                 raise
             outcome.interrupted = True
-        self._earlier |= {frame.stamp_ns for frame in outcome.log.sent}
+        if recording is None:
+            # Of a recording that is kept no answer is late; that of another camera may have the same stamps.
+            self._earlier |= {frame.stamp_ns for frame in outcome.log.sent}
         return outcome
 
     def _follow(
@@ -300,7 +310,7 @@ def isolate() -> str:
     return f"ROS domain {os.environ['ROS_DOMAIN_ID']} (random), namespace {NAMESPACE}"
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """Environment of a child: it must find this very package, wherever the run was started."""
     root = str(Path(__file__).resolve().parent.parent)
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any, NoReturn
 
@@ -18,11 +18,12 @@ _FAILED = 1
 _TEARDOWN_TIMEOUT = 10.0  # seconds
 
 
-def main(args: Sequence[str] | None = None) -> int:
+def main(args: Sequence[str] | None = None, load: Callable[..., Any] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM.
 
     Args:
         args: Command line with the program's name first; that of the process when None.
+        load: Makes the network, in the place of `sernet_core.runtime.Segmenter.load`.
 
     Returns:
         0 after a signal, 1 when the node could not start, 2 when a package is missing.
@@ -42,7 +43,7 @@ def main(args: Sequence[str] | None = None) -> int:
         print(explain_missing("segment", error, sys.executable), file=sys.stderr)
         return MISSING_PACKAGE
     # Eager answers from the first frame on, while a faster engine is built.
-    load = functools.partial(Segmenter.load, background=True)
+    load = load or functools.partial(Segmenter.load, background=True)
     return _run(lambda: SegmenterNode(load, read_info), endings, args)
 
 

@@ -16,7 +16,7 @@ from sernet_core.labels import ClassSet, overlay
 from sernet_ros.ahead import read_ahead
 from sernet_ros.matching import ReplayLog, Sent
 from sernet_ros.meter import Meter, Usage
-from sernet_ros.recording import IMAGE, MASK, OVERLAY, TRUTH, Received, Recording
+from sernet_ros.recording import CONFIDENCE, IMAGE, MASK, OVERLAY, TRUTH, Received, Recording
 from sernet_ros.sources import Picture, Source, Unreadable
 
 
@@ -26,7 +26,7 @@ class Segments(Protocol):
     @property
     def classes(self) -> ClassSet: ...
 
-    def segment(self, image: np.ndarray) -> Any: ...
+    def segment(self, image: np.ndarray, *, confidence: bool = False) -> Any: ...
 
 
 @dataclass
@@ -131,15 +131,16 @@ class _Player:
         stamp_ns = self._stamp(picture)
         sent_ns = time.monotonic_ns()
         try:
-            mask = self._segmenter.segment(picture.image).mask
+            answer = self._segmenter.segment(picture.image, confidence=self._recording.wants_confidence)
         except SernetError as error:
             self.failures.append(f"{picture.name}: {error}")
             self.sent.append(Sent(index, picture.name, stamp_ns, sent_ns))
             return
         at_ns = time.monotonic_ns()
         self.sent.append(Sent(index, picture.name, stamp_ns, sent_ns, at_ns))
-        blended = overlay(picture.image, mask, self._segmenter.classes)
-        parts = {IMAGE: picture.image, TRUTH: picture.truth, MASK: mask, OVERLAY: blended}
+        blended = overlay(picture.image, answer.mask, self._segmenter.classes)
+        parts = {IMAGE: picture.image, TRUTH: picture.truth, MASK: answer.mask, OVERLAY: blended}
+        parts |= {CONFIDENCE: answer.confidence}
         for kind, array in parts.items():
             if array is not None:
                 received = Received(kind, stamp_ns, at_ns, array, picture.frame_id or "")

@@ -18,23 +18,35 @@ def add_synthetic_arguments(parser: argparse.ArgumentParser) -> None:
     default = SyntheticOptions()
     group = parser.add_argument_group("synthetic source")
     group.add_argument("--town", help="default: the one that training never sees")
-    group.add_argument("--condition", default=default.condition, help="day (default), dusk, rain or night")
+    group.add_argument(
+        "--condition", default=default.condition, help="day (default), dusk, rain, night or fog"
+    )
     group.add_argument("--seed", type=int, default=default.seed, help="which drive (default: %(default)s)")
     group.add_argument(
         "--size", type=parse_size, default=default.size, metavar="WxH", help="default: 480x360"
     )
 
 
-def add_bag_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options that choose the topics of a recording."""
+def add_bag_arguments(parser: argparse.ArgumentParser, several: bool = False) -> None:
+    """Options that choose the topics of a recording.
+
+    Args:
+        parser: Gets them.
+        several: Whether more than one camera may be chosen; the values are lists then.
+    """
     group = parser.add_argument_group("recording as a source")
-    group.add_argument(
-        "--image-topic", metavar="TOPIC", help="images to show (default: found by type where there is one)"
-    )
+    action = "append" if several else "store"
+    image, truth = "images to show (default: found by type where there is one)", ""
+    if several:
+        image = "images of a camera (default: found by type where there is one); may be repeated"
+        truth = " of that camera"
+        group.add_argument("--all-cameras", action="store_true", help="every camera that is found by type")
+    group.add_argument("--image-topic", metavar="TOPIC", action=action, help=image)
     group.add_argument(
         "--truth-topic",
         metavar="TOPIC",
-        help="ground truth, mono8 class ids (default: the topic named .../ground_truth); '': leave it out",
+        action=action,
+        help=f"ground truth{truth}, mono8 class ids (default: the topic .../ground_truth); '': leave it out",
     )
 
 
@@ -43,10 +55,10 @@ def topic_choice(options: argparse.Namespace) -> TopicChoice:
     return TopicChoice(options.image_topic, options.truth_topic)
 
 
-def bag_words(options: argparse.Namespace) -> list[str]:
-    """The options of `add_bag_arguments` as words of a command line."""
+def bag_words(choice: TopicChoice) -> list[str]:
+    """A choice of topics as words of a command line with the options of `add_bag_arguments`."""
     words = []
-    for name, value in (("--image-topic", options.image_topic), ("--truth-topic", options.truth_topic)):
+    for name, value in (("--image-topic", choice.image), ("--truth-topic", choice.truth)):
         # Joined, for a value may be empty.
         words += [f"{name}={value}"] if value is not None else []
     return words

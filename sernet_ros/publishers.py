@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import threading
 from collections.abc import Callable, Mapping
@@ -166,17 +165,15 @@ def label_info_format() -> tuple[type, str, Callable[[Mapping[int, str], float],
         Message type, topic name, and a function that makes the message of names by id and the threshold.
     """
     try:
-        messages = importlib.import_module("vision_msgs.msg")
+        from vision_msgs.msg import LabelInfo, VisionClass
     except ImportError:
         return String, "label_info_json", _label_json
-    return messages.LabelInfo, LABELS, lambda names, threshold: _label_info(messages, names, threshold)
 
+    def message(names: Mapping[int, str], threshold: float) -> Any:
+        entries = [VisionClass(class_id=index, class_name=name) for index, name in names.items()]
+        return LabelInfo(class_map=entries, threshold=threshold)
 
-def _label_info(messages: Any, names: Mapping[int, str], threshold: float) -> Any:
-    info = messages.LabelInfo()
-    info.class_map = [messages.VisionClass(class_id=index, class_name=name) for index, name in names.items()]
-    info.threshold = threshold
-    return info
+    return LabelInfo, LABELS, message
 
 
 def _label_json(names: Mapping[int, str], threshold: float) -> String:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,9 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
+# Messages by whose time of sending one is known that comes a second time. Compared for equality alone: the
+# sender's clock may be set back.
+_REMEMBERED = 16
 _BEST_EFFORT, _RELIABLE = ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE
 
 # What a user can do, by the policy that does not fit: on the input, and on an output.
@@ -88,7 +92,7 @@ class InputSubscription:
         self.topic = node.resolve_topic_name(topic)
         self._auto = choice == "auto"
         self._callback = callback
-        self._last_sent = 0
+        self._taken: deque[int] = deque(maxlen=_REMEMBERED)
         self.mismatch = ""
         self._subscriptions: list[Subscription] = []
         self._subscribe(_RELIABLE if choice == "reliable" else _BEST_EFFORT)
@@ -134,9 +138,9 @@ class InputSubscription:
             sent, overlap = info["source_timestamp"], len(self._subscriptions) > 1
             if created[0] is self._subscriptions[-1]:
                 self._keep_newest(1)
-            if overlap and 0 < sent <= self._last_sent:
+            if overlap and sent > 0 and sent in self._taken:
                 return  # It has come through the other subscription already.
-            self._last_sent = sent
+            self._taken.append(sent)
             self._callback(message)
 
         profile = _profile(reliability)

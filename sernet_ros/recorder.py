@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -13,13 +14,16 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
+from std_msgs.msg import Header
 
 from sernet_core.errors import InputError
 from sernet_ros.clock import from_time
 from sernet_ros.image_codec import to_rgb
-from sernet_ros.recording import IMAGE, MASK, OVERLAY, TRUTH, Received
+from sernet_ros.recording import CONFIDENCE, IMAGE, MASK, OVERLAY, TRUTH, Received
 
 SEGMENTER = "sernet_segmenter"
+WAITING = 32
+"""Messages that may wait to be fetched before lock-step holds; at four times as many, pictures get lost."""
 
 
 @dataclass(frozen=True)
@@ -53,22 +57,40 @@ class Topics:
     truth: str = TRUTH
     mask: str = MASK
     overlay: str = OVERLAY
+    confidence: str = CONFIDENCE
 
 
 class Recorder(Node):
     """Listens in a thread of its own; what arrived is fetched with `fetch`.
 
+    A mask is confirmed on the topic `taken`, by an empty image with its header, once few enough messages
+    wait: who sends frames on that confirmation cannot fill the memory, however slowly they are fetched.
+
+    Attributes:
+        status: The last diagnostics of the segmenter.
+        reports: How many there were.
+        taken: Name of the topic of the confirmations.
+        left_out: Pictures that came while too many messages waited. Masks and ground truth are all kept.
+
     Args:
         topics: What it listens to.
+        confidence: Whether to the confidence, too, which the node makes for its listeners alone.
     """
 
-    def __init__(self, topics: Topics) -> None:
+    def __init__(self, topics: Topics, confidence: bool = False) -> None:
         super().__init__("recorder", namespace=topics.namespace)
         self.status = NodeStatus()
         self.reports = 0
+        self.left_out = 0
+        self._confirmations = self.create_publisher(Image, "~/taken", 10)
+        self.taken = self._confirmations.topic_name
+        self._unconfirmed: deque[Header] = deque()
+        self._confirming = threading.Lock()
         self._segmenter = f"{topics.namespace}/{SEGMENTER}"
         self._arrived: queue.SimpleQueue[Received] = queue.SimpleQueue()
         named = {IMAGE: topics.image, TRUTH: topics.truth, MASK: topics.mask, OVERLAY: topics.overlay}
+        if confidence:
+            named[CONFIDENCE] = topics.confidence
         for kind, topic in named.items():
             # Reliable, as profiles are: what got lost on the way here would count as dropped by the node.
             self.create_subscription(Image, topic, self._listener(kind), QoSProfile(depth=10))
@@ -82,9 +104,11 @@ class Recorder(Node):
         """Everything that arrived since the last call."""
         while True:
             try:
-                yield self._arrived.get_nowait()
+                received = self._arrived.get_nowait()
             except queue.Empty:
                 return
+            yield received
+            self._confirm()
 
     def destroy_node(self) -> None:
         """Stop listening."""
@@ -101,17 +125,28 @@ class Recorder(Node):
     def _listener(self, topic: str) -> Callable[[Image], None]:
         def listen(message: Image) -> None:
             at_ns = time.monotonic_ns()
+            if topic in (IMAGE, OVERLAY, CONFIDENCE) and self._arrived.qsize() >= 4 * WAITING:
+                self.left_out += 1
+                return
             try:
                 picture = to_rgb(message)
             except InputError as error:
                 self.get_logger().error(f"{topic}: {error}", throttle_duration_sec=5.0)
                 return
             # A mask is grey: its three channels are the same ids.
-            array = picture[:, :, 0].copy() if topic in (TRUTH, MASK) else picture
+            array = picture[:, :, 0].copy() if topic in (TRUTH, MASK, CONFIDENCE) else picture
             header = message.header
             self._arrived.put(Received(topic, from_time(header.stamp), at_ns, array, header.frame_id))
+            if topic == MASK:
+                self._unconfirmed.append(header)
+                self._confirm()
 
         return listen
+
+    def _confirm(self) -> None:
+        with self._confirming:
+            while self._unconfirmed and self._arrived.qsize() < WAITING:
+                self._confirmations.publish(Image(header=self._unconfirmed.popleft()))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         if status := node_status(message, self._segmenter):

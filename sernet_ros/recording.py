@@ -16,6 +16,7 @@ from sernet_core.report import Exhibit, Exhibits, OverlayVideo, RankedExhibits, 
 from sernet_ros.matching import StampPairs
 
 IMAGE, TRUTH, MASK, OVERLAY = "image", "ground_truth", "semantic_mask", "semantic_overlay"
+CONFIDENCE = "confidence"
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,10 @@ class Received:
     """One message that arrived.
 
     Attributes:
-        topic: IMAGE, TRUTH, MASK or OVERLAY.
+        topic: IMAGE, TRUTH, MASK, OVERLAY or CONFIDENCE.
         stamp_ns: Stamp of its header.
         at_ns: Monotonic clock of its arrival.
-        array: uint8, RGB (H, W, 3) for pictures and (H, W) for masks.
+        array: uint8, RGB (H, W, 3) for pictures, (H, W) for masks and confidence.
         frame_id: Of its header.
     """
 
@@ -51,7 +52,7 @@ class RecordingState:
 
 
 class AnswerSink(Protocol):
-    """Takes answers as they come: MASK, uint8 (H, W), or OVERLAY, uint8 (H, W, 3) RGB."""
+    """Takes answers as they come: MASK or CONFIDENCE, uint8 (H, W), or OVERLAY, uint8 (H, W, 3) RGB."""
 
     def take(self, topic: str, stamp_ns: int, frame_id: str, array: np.ndarray) -> None: ...
 
@@ -65,7 +66,7 @@ class Recording:
         with_truth: Whether ground truth comes, too.
         table: Id in the class set by id in the ground truth, uint8 (256,); None: they are the same.
         frames: Whether single frames are scored and ranked.
-        sink: Takes masks and overlays, too.
+        sink: Takes masks, overlays and confidence, too.
 
     Attributes:
         answers: (stamp, arrival on the monotonic clock) of every mask, in ns.
@@ -100,8 +101,17 @@ class Recording:
         # Thumbnails, so that many frames can wait for a node that takes seconds to answer.
         self._showing: StampPairs[np.ndarray] = StampPairs(kinds, limit=256)
 
+    @property
+    def wants_confidence(self) -> bool:
+        """Whether anybody takes the confidence: the sink alone does."""
+        return self._sink is not None
+
     def take(self, received: Received) -> None:
         """Take one message."""
+        if self._sink and received.topic in (MASK, OVERLAY, CONFIDENCE):
+            self._sink.take(received.topic, received.stamp_ns, received.frame_id, received.array)
+        if received.topic == CONFIDENCE:
+            return
         if received.topic == TRUTH and not self._with_truth:
             return
         if received.topic == TRUTH and self._table is not None:
@@ -114,8 +124,6 @@ class Recording:
             self.size = (received.array.shape[1], received.array.shape[0])
         if received.topic == OVERLAY and self._video:
             self._video.write(received.array)
-        if self._sink and received.topic in (MASK, OVERLAY):
-            self._sink.take(received.topic, received.stamp_ns, received.frame_id, received.array)
         if self._with_truth and received.topic in (TRUTH, MASK):
             self._score(received)
         if received.topic == MASK:

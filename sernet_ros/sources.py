@@ -114,10 +114,11 @@ def open_source(
     """
     if where == SYNTHETIC and split is None:
         return _synthetic(synthetic or SyntheticOptions())
+    from sernet_core.datasets import splits_of
     from sernet_core.media import is_image, list_images
 
     path = Path(where).expanduser()
-    if where == SYNTHETIC or (path.is_dir() and (split is not None or _splits(path))):
+    if where == SYNTHETIC or (path.is_dir() and (split is not None or splits_of(path))):
         return _dataset(where if where == SYNTHETIC else path, split)
     if split is not None:
         raise ConfigError(
@@ -140,13 +141,13 @@ def open_source(
 def _synthetic(options: SyntheticOptions) -> Source:
     from sernet_core import synthetic
     from sernet_core.labels import CAMVID
-    from sernet_core.synthetic import CONDITIONS, HELD_OUT_TOWN, TOWNS
+    from sernet_core.synthetic import EVALUATION_CONDITIONS, HELD_OUT_TOWN, TOWNS
 
     town = options.town or HELD_OUT_TOWN
     if town not in TOWNS:
         raise ConfigError(unknown_name("synthetic town", town, TOWNS))
-    if options.condition not in CONDITIONS:
-        raise ConfigError(unknown_name("condition", options.condition, CONDITIONS))
+    if options.condition not in EVALUATION_CONDITIONS:
+        raise ConfigError(unknown_name("condition", options.condition, EVALUATION_CONDITIONS))
     sequence = synthetic.Sequence(
         town, options.condition, options.seed, size=options.size, rate=options.rate, frames=options.frames
     )
@@ -160,15 +161,11 @@ def _synthetic(options: SyntheticOptions) -> Source:
     return Source(name, options.rate, len(sequence), CAMVID, frames)
 
 
-def _splits(root: Path) -> list[str]:
-    return sorted(path.parent.name for path in root.glob("*/images") if path.is_dir())
-
-
 def _dataset(root: str | Path, split: str | None) -> Source:
-    from sernet_core.datasets import open_dataset
+    from sernet_core.datasets import open_dataset, splits_of
 
     if split is None:
-        splits = _splits(Path(root))
+        splits = splits_of(root)
         if len(splits) != 1:
             raise ConfigError(
                 f"{root} is a data set with the splits {', '.join(splits)}: choose one with --split"
@@ -185,8 +182,7 @@ def _dataset(root: str | Path, split: str | None) -> Source:
             else:
                 yield Picture(sample.stem, sample.image, sample.label)
 
-    labelled = root == SYNTHETIC or (Path(root) / split / "labels").is_dir()
-    classes = dataset.classes if labelled else None
+    classes = dataset.classes if dataset.labelled else None
     return Source(dataset.name, DEFAULT_RATE, len(dataset), classes, frames, tuple(dataset.stems))
 
 

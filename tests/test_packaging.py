@@ -90,6 +90,7 @@ def test_entry_points_exist(setup_arguments: dict) -> None:
         "make_bag",
         "evaluate_bag",
         "compare",
+        "benchmark",
         "view",
         "sernet",
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -15,10 +15,16 @@ from sernet_core.engines.plan import Plan
 from sernet_core.labels import ClassSet, overlay
 
 LEVELS = {
-    "network": "a prepared frame to logits at a quarter of its size",
+    "network": "a prepared frame to logits before their upsampling",
     "mask": "uint8 frame to uint8 mask: preparation, network, upsampling, argmax",
     "overlay": "uint8 frame to mask and blended colours",
+    "message": "image message published to mask message received, through a node in another process",
 }
+PARTS = {
+    "prepare": "resizing and padding of a frame",
+    "upsample": "logits to mask",
+}
+"""Parts of the level mask beside the network."""
 TUTORIAL = "tutorial"
 ALPHA = 0.5
 
@@ -28,7 +34,7 @@ class Case:
     """One way to segment a frame.
 
     Attributes:
-        model: Name of the weights.
+        model: Name of the weights, or of a peer.
         engine: Name of the engine, or "tutorial".
         precision: Precision in use.
         width: Of the frame.
@@ -42,18 +48,53 @@ class Case:
     height: int
 
 
+@dataclass(frozen=True)
+class Entry:
+    """One task among those that take turns.
+
+    Attributes:
+        case: What it runs.
+        level: Key of `LEVELS` or `PARTS`.
+        task: Does it once, with the frame of a number.
+        memory_mb: What building it took.
+        split: After the timing: milliseconds by stage as the task's own process counts them.
+    """
+
+    case: Case
+    level: str
+    task: Task
+    memory_mb: float = 0.0
+    split: Callable[[], Mapping[str, float]] | None = None
+
+    @property
+    def name(self) -> str:
+        """One that no other entry of a run has."""
+        return self.name_at(self.level)
+
+    def name_at(self, level: str, engine: str | None = None) -> str:
+        """Name of the entry of another level, and perhaps of the reference engine."""
+        which = engine or f"{self.case.engine} {self.case.precision}"
+        return f"{self.case.model} {which} {level}"
+
+
 def levels_of(engine: Engine, classes: ClassSet, frames: Sequence[np.ndarray]) -> Mapping[str, Task]:
-    """Tasks by level, for frames of the engine's plan."""
+    """Tasks by level and part, for frames of the engine's plan."""
     prepared = [engine.plan.prepare(frame) for frame in frames]
 
     def with_overlay(number: int) -> np.ndarray:
         return overlay(frames[number], engine.segment(frames[number]).mask, classes, ALPHA)
 
-    return {
+    tasks: dict[str, Task] = {
         "network": lambda number: engine.logits(prepared[number]),
         "mask": lambda number: engine.segment(frames[number]),
         "overlay": with_overlay,
     }
+    if type(engine).segment is Engine.segment:  # elsewhere frame and mask are one launch
+        with torch.inference_mode():
+            logits = [engine.logits(frame).clone() for frame in prepared]
+        tasks["prepare"] = lambda number: engine.plan.prepare(frames[number])
+        tasks["upsample"] = lambda number: engine.upsampler.mask(logits[number])
+    return tasks
 
 
 def tutorial(source: Source, plan: Plan, frames: Sequence[np.ndarray]) -> Task:

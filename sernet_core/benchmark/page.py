@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from sernet_core.benchmark.cases import LEVELS
+from sernet_core.benchmark.cases import LEVELS, PARTS
 from sernet_core.report.charts import scatter_chart
 from sernet_core.report.style import STYLE
 
@@ -14,10 +14,13 @@ Row = Mapping[str, Any]
 _COLUMNS = {
     "runs": "runs",
     "median_ms": "median, ms",
-    "p95_ms": "p95, ms",
-    "p99_ms": "p99, ms",
+    "p25_ms": "p25",
+    "p75_ms": "p75",
+    "p95_ms": "p95",
+    "p99_ms": "p99",
     "built_memory_mb": "memory, MB",
 }
+_NODE_STAGES = ("wait", "decode", "inference", "publish")
 
 
 def render(report: Mapping[str, Any]) -> str:
@@ -30,8 +33,9 @@ def render(report: Mapping[str, Any]) -> str:
     sizes = list(dict.fromkeys((row["width"], row["height"]) for row in rows))
     sections = [
         _head(report),
-        *(_size(rows, *size) for size in sizes),
         _accuracy(report),
+        *(_size(rows, *size) for size in sizes),
+        _networks(report),
         _details(report),
     ]
     return (
@@ -68,11 +72,13 @@ def _size(rows: Sequence[Row], width: int, height: int) -> str:
         for level in LEVELS
         if any(row["level"] == level for row in here)
     )
-    return f"<section><h2>{width}x{height}</h2>{levels}</section>"
+    return f"<section><h2>{width}x{height}</h2>{levels}{_stages(here)}</section>"
 
 
 def _level(level: str, rows: Sequence[Row]) -> str:
+    rows = sorted(rows, key=lambda row: row["median_ms"])
     most = max(row["speedup"]["median"] for row in rows)
+    beyond = any("over_network" in row for row in rows) and level != "network"
     bars = "".join(
         f'<div class="row"><span class="label">{escape(_short(row, rows))}</span><span class="track"><span '
         f'class="fill" style="background:var(--accent);width:{100 * row["speedup"]["median"] / most:.1f}%">'
@@ -84,15 +90,77 @@ def _level(level: str, rows: Sequence[Row]) -> str:
     lines = "".join(
         f"<tr><th>{escape(_name(row))}</th><td>{row['speedup']['median']:.2f} "
         f"({row['speedup']['p25']:.2f} to {row['speedup']['p75']:.2f})</td>"
+        + (_over_network(row) if beyond else "")
         + "".join(f"<td>{row[column]:g}</td>" for column in _COLUMNS)
         + "</tr>"
         for row in rows
     )
+    head = "<th>over network</th><th>beyond it, ms</th>" if beyond else ""
     return (
-        f"<h3>{escape(level)} <small>{escape(LEVELS[level])}; speed-up over eager</small></h3>"
+        f"<h3>{escape(level)} <small>{escape(LEVELS[level])}; speed-up over the model's eager</small></h3>"
         f'<div class="bars">{bars}</div>'
-        f"<table><tr><th></th><th>speed-up (quartiles)</th>{heads}</tr>{lines}</table>"
+        f"<table><tr><th></th><th>speed-up (quartiles)</th>{head}{heads}</tr>{lines}</table>"
     )
+
+
+def _over_network(row: Row) -> str:
+    """Cells for what a level takes over the network alone; empty for a row that has none."""
+    if "over_network" not in row:
+        return "<td></td><td></td>"
+    return f"<td>{row['over_network']['median']:.2f}x</td><td>{row['beyond_network_ms']:.1f}</td>"
+
+
+def _stages(rows: Sequence[Row]) -> str:
+    """Where a frame's time goes, from message to message or from frame to mask: medians in milliseconds."""
+    names = list(dict.fromkeys(_name(row) for row in rows if row["level"] in (*PARTS, "message")))
+    table = {name: stages_of([row for row in rows if _name(row) == name]) for name in names}
+    if not table:
+        return ""
+    columns = list(dict.fromkeys(stage for stages in table.values() for stage in stages))
+    lines = "".join(
+        f"<tr><th>{escape(name)}</th>"
+        + "".join(f"<td>{stages[stage]:.2f}</td>" if stage in stages else "<td></td>" for stage in columns)
+        + "</tr>"
+        for name, stages in table.items()
+    )
+    heads = "".join(f"<th>{escape(stage)}</th>" for stage in columns)
+    return (
+        "<h3>stages <small>medians in ms; node: as the node counts itself, inference being prepare, network "
+        "and upsample; delivery: both ways through DDS</small></h3>"
+        f"<table><tr><th></th>{heads}</tr>{lines}</table>"
+    )
+
+
+def stages_of(rows: Sequence[Row]) -> dict[str, float]:
+    """Milliseconds by stage of one model on one engine at one size.
+
+    Args:
+        rows: Its rows, of any levels.
+    """
+    medians = {row["level"]: row["median_ms"] for row in rows}
+    stages = {part: medians[part] for part in ("prepare", "network", "upsample") if part in medians}
+    message = next((row for row in rows if row["level"] == "message"), None)
+    if message is not None:
+        split = message.get("split_ms", {})
+        stages |= {f"node: {stage}": split[stage] for stage in _NODE_STAGES if stage in split}
+        if "total" in split:
+            stages["delivery"] = message["median_ms"] - split["total"]
+        stages["message to mask"] = message["median_ms"]
+    return stages
+
+
+def _networks(report: Mapping[str, Any]) -> str:
+    """What each network costs, counted."""
+    sizes = [f"{width}x{height}" for width, height in report["settings"]["sizes"]]
+    heads = "".join(f"<th>GMAC at {size}</th>" for size in sizes)
+    lines = "".join(
+        f"<tr><th>{escape(name)}</th><td>{cost['parameters'] / 1e6:.2f} M</td>"
+        + "".join(f"<td>{cost['gmac'][size]:g}</td>" for size in sizes)
+        + "</tr>"
+        for name, cost in report["costs"].items()
+    )
+    table = f"<table><tr><th></th><th>parameters</th>{heads}</tr>{lines}</table>"
+    return f"<section><h2>Networks</h2>{table}</section>"
 
 
 def _accuracy(report: Mapping[str, Any]) -> str:

@@ -6,69 +6,42 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
+import numpy as np
 import torch
 from tqdm import tqdm
 
-from sernet_core.benchmark.cases import TUTORIAL, Case, levels_of, tutorial
+from sernet_core.benchmark.cases import LEVELS, Entry
+from sernet_core.benchmark.gather import Settings, gather
 from sernet_core.benchmark.page import render
-from sernet_core.benchmark.timing import WARM_UP, Task, interleave, speedup, summary
+from sernet_core.benchmark.timing import WARM_UP, Times, interleave, speedup, summary
 from sernet_core.checkpoint import read_info, resolve_model
-from sernet_core.engines.base import Source
-from sernet_core.engines.cache import EngineCache, default_folder, device_name
-from sernet_core.engines.choose import build, reference
+from sernet_core.engines.cache import device_name
 from sernet_core.engines.parity import street_frames
-from sernet_core.engines.plan import Plan
 from sernet_core.engines.registry import ENGINES, engine_class
-from sernet_core.errors import ConfigError, EngineError, InputError
+from sernet_core.errors import InputError
+from sernet_core.peers.registry import PEERS, PeerConfig, cost  # makes their checkpoints readable, too
 from sernet_core.report.facts import machine, versions
-from sernet_core.runtime import InputSize
 from sernet_core.storage import make_folder, write_atomically
 
 RESULT, TABLE, PAGE = "benchmark.json", "benchmark.csv", "benchmark.html"
 Row = dict[str, Any]
+Extra = Callable[[Settings, Sequence[Entry], Sequence[np.ndarray]], AbstractContextManager[list[Entry]]]
+"""Further tasks for the turns of one size, given those that run in this process and the frames."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What a run is asked to do.
-
-    Attributes:
-        models: Paths or names.
-        engines: Names and precisions, e.g. "openvino" or "openvino:int8"; eager is always among them.
-        sizes: Widths and heights of the frames.
-        input_size: Rule for the size at which the network sees them, as for the Segmenter.
-        device: "cpu" or "cuda:N".
-        threads: CPU threads; 0 leaves the choice to the engine.
-        repeats: Rounds; ten are enough where a frame takes over 0.3 s.
-    """
-
-    models: tuple[str, ...]
-    engines: tuple[str, ...]
-    sizes: tuple[tuple[int, int], ...]
-    input_size: str
-    device: str
-    threads: int
-    repeats: int
-
-    def __post_init__(self) -> None:
-        if self.repeats < 1 or self.threads < 0:
-            raise ConfigError(f"needs repeats >= 1 and threads >= 0, got {self.repeats} and {self.threads}")
-        for engine in self.engines:
-            engine_class(engine.partition(":")[0])
-
-
-def run(settings: Settings, out: Path, *, quiet: bool = False) -> dict[str, Any]:
+def run(settings: Settings, out: Path, extra: Extra | None = None, *, quiet: bool = False) -> dict[str, Any]:
     """Time everything that is not in the folder yet, and write JSON, CSV and the page after each size.
 
     Args:
         settings: What to time.
         out: Folder for the results. A run with the same settings on the same machine goes on in it.
+        extra: Gives tasks that need more than this package, such as a running node.
         quiet: No progress bars.
 
     Raises:
@@ -83,7 +56,7 @@ def run(settings: Settings, out: Path, *, quiet: bool = False) -> dict[str, Any]
     for width, height in settings.sizes:
         if (width, height) in done:
             continue
-        rows, faults = _measured(settings, width, height, quiet=quiet)
+        rows, faults = _measured(settings, width, height, extra, quiet=quiet)
         report["rows"] += rows
         report["faults"] = {**report["faults"], **faults}
         report["done"].append([width, height])
@@ -100,16 +73,17 @@ def write(report: dict[str, Any], out: Path) -> None:
 
 def table(rows: Sequence[Row]) -> str:
     """Rows as CSV, nested values spread over columns."""
-    flat = [
-        {
-            **{key: value for key, value in row.items() if not isinstance(value, dict)},
-            **{f"speedup_{key}": value for key, value in row["speedup"].items()},
-        }
-        for row in rows
-    ]
+    flat = []
+    for row in rows:
+        line: Row = {}
+        for key, value in row.items():
+            nested = value.items() if isinstance(value, dict) else ()
+            line |= {f"{key}_{part}": figure for part, figure in nested} or {key: value}
+        flat.append(line)
     text = io.StringIO()
     if flat:
-        writer = csv.DictWriter(text, list(flat[0]), lineterminator="\n")
+        columns = list(dict.fromkeys(key for line in flat for key in line))
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(flat)
     return text.getvalue()
@@ -139,6 +113,7 @@ def _begun(settings: Settings, out: Path) -> dict[str, Any]:
         "versions": software,
         "torch_threads": torch.get_num_threads(),
         "accuracy": {resolve_model(m).stem: dict(read_info(m).metrics) for m in settings.models},
+        "costs": _costs(settings),
         "done": [],
         "faults": {},
         "rows": [],
@@ -154,68 +129,59 @@ def _versions(engine: str) -> dict[str, str]:
 
 
 def _measured(
-    settings: Settings, width: int, height: int, *, quiet: bool
+    settings: Settings, width: int, height: int, extra: Extra | None, *, quiet: bool
 ) -> tuple[list[Row], dict[str, str]]:
-    """Rows of one size, and why an engine has none."""
-    tasks: dict[str, Task] = {}
-    where: dict[str, tuple[Case, str, float]] = {}
+    """Rows of one size, and why something has none."""
     faults: dict[str, str] = {}
     frames = street_frames(height, width)
-
-    def add(case: Case, level: str, task: Task, memory: float) -> None:
-        name = f"{case.model} {case.engine} {case.precision} {level}"
-        tasks[name], where[name] = task, (case, level, memory)
-
-    for model in settings.models:
-        for engine in dict.fromkeys(("eager", *settings.engines)):
-            name, _, precision = engine.partition(":")
-            before = psutil.Process().memory_info().rss
-            try:
-                source, plan = _source(settings, model, precision or "auto", width, height)
-                built = reference(source, plan) if engine == "eager" else build(name, source, plan)
-            except EngineError as error:
-                faults[f"{resolve_model(model).stem} {engine}"] = str(error)
-                continue
-            memory = (psutil.Process().memory_info().rss - before) / 1e6
-            case = Case(source.path.stem, name, built.precision, width, height)
-            for level, task in levels_of(built, source.info.classes, frames).items():
-                add(case, level, task, memory)
-            if engine == "eager":
-                add(
-                    dataclasses.replace(case, engine=TUTORIAL), "overlay", tutorial(source, plan, frames), 0.0
-                )
-    with tqdm(
-        total=settings.repeats + WARM_UP, desc=f"{width}x{height}", unit="round", disable=quiet or None
-    ) as bar:
-        times = interleave(tasks, len(frames), settings.repeats, on_round=bar.update)
-    rows = []
-    for name, (case, level, memory) in where.items():
-        base = times[f"{case.model} eager {_eager_precision(where, case.model)} {level}"]
-        rows.append(
-            {
-                **dataclasses.asdict(case),
-                "level": level,
-                **summary(times[name]),
-                "speedup": speedup(base, times[name]),
-                "built_memory_mb": round(memory, 1),
-            }
-        )
-    return rows, faults
+    entries = gather(settings, width, height, frames, faults)
+    with extra(settings, entries, frames) if extra else nullcontext([]) as more:
+        entries += more
+        tasks = {entry.name: entry.task for entry in entries}
+        total = settings.repeats + WARM_UP
+        with tqdm(total=total, desc=f"{width}x{height}", unit="round", disable=quiet or None) as bar:
+            times = interleave(tasks, len(frames), settings.repeats, on_round=bar.update)
+        return [_row(entry, entries, times) for entry in entries], faults
 
 
-def _eager_precision(where: dict[str, tuple[Case, str, float]], model: str) -> str:
-    return next(
-        case.precision for case, _, _ in where.values() if case.model == model and case.engine == "eager"
+def _row(entry: Entry, entries: Sequence[Entry], times: Times) -> Row:
+    """What is kept of one entry; its ratios are to eager, and to the network alone on the same engine."""
+    own = times[entry.name]
+    eager = next(
+        (
+            times[other.name]
+            for other in entries
+            if (other.case.model, other.case.engine, other.level) == (entry.case.model, "eager", entry.level)
+        ),
+        own,
     )
+    row = {
+        **dataclasses.asdict(entry.case),
+        "level": entry.level,
+        **summary(own),
+        "speedup": speedup(eager, own),
+        "built_memory_mb": round(entry.memory_mb, 1),
+    }
+    network = times.get(entry.name_at("network"))
+    if network is not None and entry.level in LEVELS:
+        row["over_network"] = speedup(own, network)
+        beyond = [mine - base for mine, base in zip(own, network, strict=True)]
+        row["beyond_network_ms"] = summary(beyond)["median_ms"]
+    if entry.split is not None:
+        row["split_ms"] = dict(entry.split())
+    return row
 
 
-def _source(settings: Settings, model: str, precision: str, width: int, height: int) -> tuple[Source, Plan]:
-    source = Source.load(
-        model,
-        EngineCache(default_folder()),
-        device=settings.device,
-        precision=precision,
-        threads=settings.threads,
-    )
-    sizing = InputSize.parse(settings.input_size, source.info.input_size)
-    return source, Plan((height, width), sizing.of(height, width), source.info.network.output_stride)
+def _costs(settings: Settings) -> dict[str, Any]:
+    """Parameters of every model and peer, and multiply-accumulates at each size of the frames."""
+    configs = {resolve_model(model).stem: read_info(model).network for model in settings.models}
+    configs |= {
+        name: PeerConfig(name) for name in settings.peers if not (name in PEERS and PEERS[name].obstacle())
+    }
+    return {
+        name: {
+            "parameters": cost(config, *settings.sizes[0])[0],
+            "gmac": {f"{w}x{h}": round(cost(config, w, h)[1] / 1e9, 2) for w, h in settings.sizes},
+        }
+        for name, config in configs.items()
+    }

@@ -91,7 +91,6 @@ def _source_and_plan(args: argparse.Namespace) -> tuple[Source, Plan]:
 
     from sernet_core.engines.base import Source
     from sernet_core.engines.cache import EngineCache, default_folder
-    from sernet_core.engines.plan import Plan
     from sernet_core.errors import ConfigError
     from sernet_core.network import MIN_SIZE
     from sernet_core.runtime import resolve_device
@@ -110,4 +109,4 @@ def _source_and_plan(args: argparse.Namespace) -> tuple[Source, Plan]:
     width, height = args.size or source.info.input_size
     if min(width, height) < MIN_SIZE:
         raise ConfigError(f"--size: needs at least {MIN_SIZE}x{MIN_SIZE}, got {width}x{height}")
-    return source, Plan((height, width), (height, width), source.info.network.output_stride)
+    return source, source.plan((height, width), (height, width))

@@ -8,6 +8,7 @@ example:
   sernet evaluate --model sernet-r50-camvid --data $SERNET_DATA/camvid --split val --out out/val
   sernet evaluate --data $SERNET_DATA/camvid --flip --scales 0.75 1 1.25 --out out/val      six passes a frame
   sernet evaluate --data synthetic --split val
+  sernet evaluate --model RUN/model.safetensors --data camvid --split train --only 0001TP    what was left out
 """
 
 from __future__ import annotations
@@ -15,14 +16,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sernet_core.commands.options import add_model_arguments, load_segmenter
+from sernet_core.commands.options import add_data_arguments, add_model_arguments, load_segmenter, open_data
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `sernet evaluate`."""
     add_model_arguments(parser)
-    parser.add_argument("--data", required=True, metavar="DIR", help="data set tree, or 'synthetic'")
-    parser.add_argument("--split", default="val", help="part of the data set (default: val)")
+    add_data_arguments(parser, split="val")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the page and the tables")
     parser.add_argument(
         "--flip",
@@ -53,7 +53,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the table and write the results."""
-    from sernet_core.datasets import open_dataset
     from sernet_core.evaluate.page import write_page
     from sernet_core.evaluate.results import metrics_of, table, write_results
     from sernet_core.evaluate.rows import make_rows
@@ -63,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     rows = make_rows(flip=args.flip, scales=args.scales)
     if args.out:
         make_folder(args.out)
-    dataset = open_dataset(args.data, args.split)
+    dataset = open_data(args)
     segmenter = load_segmenter(args)
     evaluation = evaluate_rows(segmenter, dataset, rows, band=args.band, worst=args.worst if args.out else 0)
     metrics = metrics_of(evaluation, dataset, segmenter)

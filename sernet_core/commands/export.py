@@ -7,6 +7,8 @@ after it is written, and kept only if its masks are the network's.
   onnx      one .onnx file; metadata in metadata_props
   openvino  an .xml and a .bin file; metadata in rt_info under sernet
   torch     one .pt2 file for torch.export.load; metadata in its extra file sernet.json
+  tensorrt  one .ep file for torch_tensorrt.load, in fp16, for one size and the GPU that it is written on;
+            metadata as for torch. Needs requirements/tensorrt.txt; never tried on TensorRT itself
 
 example:
   sernet export --model sernet-r50-camvid --format onnx
@@ -27,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, help=f"path or name of a model (default: {DEFAULT_MODEL})"
     )
-    parser.add_argument("--format", required=True, help="onnx, openvino or torch")
+    parser.add_argument("--format", required=True, help="onnx, openvino, torch or tensorrt")
     parser.add_argument(
         "--size",
         type=lambda text: None if text == "any" else frame_size(text),
@@ -44,10 +46,12 @@ def run(args: argparse.Namespace) -> int:
     from sernet_core.engines.cache import EngineCache, default_folder
     from sernet_core.errors import ConfigError, unknown_name
     from sernet_core.export import FORMATS, export
+    from sernet_core.runtime import resolve_device
 
     if args.format not in FORMATS:
         raise ConfigError(unknown_name("format", args.format, FORMATS))
-    source = Source.load(args.model, EngineCache(default_folder()))
+    device = resolve_device("auto") if FORMATS[args.format].engine else "cpu"
+    source = Source.load(args.model, EngineCache(default_folder()), device=device)
     size = source.info.input_size if args.size == (0, 0) else args.size
     path = args.out or Path(source.path.stem + FORMATS[args.format].suffix)
     for written in export(source, args.format, path, size):

@@ -14,13 +14,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sernet_core.commands.options import DEFAULT_MODEL
+from sernet_core.commands.options import DATA_HELP, DEFAULT_MODEL
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `sernet inspect`."""
     parser.add_argument("image", type=Path, nargs="?", help="a picture to look at")
-    parser.add_argument("--data", metavar="DIR", help="instead of a picture: data set tree, or 'synthetic'")
+    parser.add_argument("--data", metavar="DIR", help=f"instead of a picture: {DATA_HELP}")
     parser.add_argument("--split", default="val", help="part of the data set (default: val)")
     parser.add_argument(
         "--every", type=int, default=1, metavar="N", help="with --data: take every N-th frame (default: 1)"
@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     """Look, and write what was seen."""
     import torch
 
+    from sernet_core.datasets import open_dataset
     from sernet_core.engines.base import Source
     from sernet_core.engines.cache import EngineCache, default_folder
     from sernet_core.errors import ConfigError
@@ -67,8 +68,7 @@ def run(args: argparse.Namespace) -> int:
     if args.image is not None:
         words = inspect_image(probe, args.model, args.image, args.out, without=args.without)
     else:
-        words = inspect_split(
-            probe, args.model, args.data, args.split, args.out, without=args.without, every=args.every
-        )
+        dataset = open_dataset(args.data, args.split)
+        words = inspect_split(probe, args.model, dataset, args.out, without=args.without, every=args.every)
     print(words)
     return 0

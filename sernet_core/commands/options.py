@@ -6,9 +6,11 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sernet_core.datasets import Dataset
     from sernet_core.runtime import Segmenter
 
 DEFAULT_MODEL = "sernet-r50-camvid"
+DATA_HELP = "folder of a data set (`sernet data DIR` looks at one), or 'synthetic'"
 MAX_DIGITS = 5  # of a side in pixels
 
 
@@ -34,6 +36,26 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="size the network sees: model (as many pixels as in training), source or WxH (default: model)",
     )
+
+
+def add_data_arguments(parser: argparse.ArgumentParser, split: str) -> None:
+    """Which frames to use; `split` is the part where none is named."""
+    parser.add_argument("--data", required=True, metavar="DIR", help=DATA_HELP)
+    parser.add_argument("--split", default=split, help=f"part of the data set (default: {split})")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="PREFIX",
+        help="only the frames whose names begin so, e.g. one sequence of several: --only 0001TP",
+    )
+
+
+def open_data(args: argparse.Namespace) -> Dataset:
+    """The frames that the arguments describe."""
+    from sernet_core.datasets import only, open_dataset
+
+    return only(open_dataset(args.data, args.split), args.only)
 
 
 def load_segmenter(args: argparse.Namespace) -> Segmenter:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 
-from sernet_core.commands.options import DEFAULT_MODEL
+from sernet_core.commands.options import DEFAULT_MODEL, add_data_arguments, open_data
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,20 +23,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, help=f"path or name of a model (default: {DEFAULT_MODEL})"
     )
-    parser.add_argument("--data", required=True, metavar="DIR", help="data set tree, or 'synthetic'")
-    parser.add_argument("--split", default="train", help="part of the data set (default: train)")
+    add_data_arguments(parser, split="train")
     parser.add_argument("--frames", type=int, default=300, help="frames to calibrate on (default: 300)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Quantise and say what was written."""
-    from sernet_core.datasets import open_dataset
     from sernet_core.engines.base import Source
     from sernet_core.engines.cache import EngineCache, default_folder
     from sernet_core.quantize import quantize
 
     source = Source.load(args.model, EngineCache(default_folder()))
-    path = quantize(source, open_dataset(args.data, args.split), frames=args.frames)
+    path = quantize(source, open_data(args), frames=args.frames)
     for written in (path, path.with_suffix(".bin")):
         print(f"written: {written} ({written.stat().st_size / 1e6:.1f} MB)")
     return 0

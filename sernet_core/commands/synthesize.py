@@ -16,7 +16,7 @@ from pathlib import Path
 from sernet_core.errors import ConfigError, InputError
 from sernet_core.labels import CAMVID, IGNORE
 from sernet_core.storage import make_folder, write_atomically
-from sernet_core.synthetic import CONDITIONS, TOWNS, Frame, Sequence, random_frame
+from sernet_core.synthetic import EVALUATION_CONDITIONS, TOWNS, Frame, Sequence, random_frame
 
 _SHEET_QUALITY = 75
 
@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, default=150, metavar="N", help="how many frames (default: 150)")
     parser.add_argument("--size", default="480x360", metavar="WxH", help="pixels (default: 480x360)")
     parser.add_argument("--town", default=TOWNS[0], help=f"one of {', '.join(TOWNS)} (default: {TOWNS[0]})")
-    parser.add_argument("--condition", default="day", help=f"one of {', '.join(CONDITIONS)} (default: day)")
+    parser.add_argument(
+        "--condition", default="day", help=f"one of {', '.join(EVALUATION_CONDITIONS)} (default: day)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="which drive through the town (default: 0)")
     parser.add_argument(
         "--rate", type=float, default=15.0, metavar="HZ", help="frames a second (default: 15)"
@@ -36,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--varied",
         action="store_true",
-        help="single frames from all training towns and conditions, seeds from --seed up",
+        help="single frames from all training towns in the conditions of training, seeds from --seed up",
     )
     parser.add_argument(
         "--sheet", type=Path, metavar="FILE", help="write a contact sheet of all towns and conditions"

@@ -3,6 +3,7 @@
 example:
   sernet train --recipe config/train_camvid.yaml --data $SERNET_DATA/camvid \\
       --encoder $SERNET_DATA/weights/resnet50_v1_imagenet_encoder.safetensors --run camvid-a
+  sernet train --recipe config/train_camvid.yaml --data $SERNET_DATA/camvid --leave-out 0001TP --run fold-1
 An interrupted run goes on where it stopped: give the same command again.
 """
 
@@ -11,24 +12,43 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from sernet_core.commands.options import DATA_HELP
 from sernet_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sernet_core.datasets import Dataset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `sernet train`."""
     parser.add_argument("--recipe", type=Path, required=True, metavar="YAML", help="settings of the run")
-    parser.add_argument("--data", metavar="DIR", help="data set tree; left out: procedural scenes alone")
+    parser.add_argument("--data", metavar="DIR", help=f"{DATA_HELP}; left out: procedural scenes alone")
     parser.add_argument("--split", default="train", help="part of the data set to train on (default: train)")
+    parser.add_argument(
+        "--leave-out",
+        nargs="+",
+        default=[],
+        metavar="PREFIX",
+        help="train without the frames whose names begin so, e.g. one sequence of several, and score them on "
+        "the way; `sernet evaluate --split train --only PREFIX` scores the result on them",
+    )
     parser.add_argument(
         "--validate",
         action="append",
         metavar="DIR:SPLIT",
-        help="score this on the way, e.g. synthetic:val; may be repeated (default: the data set's val)",
+        help="score this on the way, e.g. synthetic:val; may be repeated (default: the data set's val, or "
+        "what is left out)",
     )
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--encoder", type=Path, metavar="FILE", help="ImageNet weights for the encoder")
     start.add_argument("--from", dest="start", metavar="MODEL", help="model to start from (path or name)")
+    parser.add_argument(
+        "--teacher",
+        metavar="MODEL",
+        help="larger model to learn from too (path or name); the recipe's distil_weight says how much",
+    )
     parser.add_argument(
         "--run",
         required=True,
@@ -47,22 +67,28 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from sernet_core.checkpoint import load_checkpoint
-    from sernet_core.datasets import open_dataset
+    from sernet_core.datasets import only, open_dataset, without
     from sernet_core.runtime import resolve_device
     from sernet_core.train import load_recipe, train
 
     if args.threads < 0:
         raise ConfigError(f"--threads: needs 0 (torch's choice) or more, got {args.threads}")
+    if args.leave_out and not args.data:
+        raise ConfigError("--leave-out: there is no data set to leave anything out of; give --data")
     if args.workers < 0:
         raise ConfigError(f"--workers: needs 0 (the run prepares crops itself) or more, got {args.workers}")
     if args.threads:
         torch.set_num_threads(args.threads)
     recipe = load_recipe(args.recipe)
     device = resolve_device(args.device)
-    dataset = open_dataset(args.data, args.split) if args.data else None
-    names = args.validate or [f"{args.data}:val" if args.data else "synthetic:val"]
-    validation = [open_dataset(*_root_and_split(name)) for name in names]
+    whole = open_dataset(args.data, args.split) if args.data else None
+    dataset = without(whole, args.leave_out) if whole is not None else None
+    names = args.validate or _default_validation(args)
+    validation: list[Dataset] = [open_dataset(*_root_and_split(name)) for name in names]
+    if whole is not None and args.leave_out:
+        validation.append(only(whole, args.leave_out))
     start = load_checkpoint(args.start) if args.start else None
+    teacher = load_checkpoint(args.teacher) if args.teacher else None
     folder = run_folder(args.run)
     print(f"run folder: {folder}, training on {device}", flush=True)
     complete = train(
@@ -72,11 +98,18 @@ def run(args: argparse.Namespace) -> int:
         folder,
         encoder=args.encoder,
         start=start,
+        teacher=teacher,
         device=device,
         workers=args.workers,
     )
     print("complete" if complete else "interrupted; give the same command again to go on")
     return 0 if complete else 130
+
+
+def _default_validation(args: argparse.Namespace) -> list[str]:
+    if args.leave_out:
+        return []
+    return [f"{args.data}:val" if args.data else "synthetic:val"]
 
 
 def _root_and_split(text: str) -> tuple[str, str]:

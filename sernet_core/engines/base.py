@@ -80,6 +80,15 @@ class Source:
         frames = FrameNetwork(network, checkpoint.info.mean, checkpoint.info.std).eval()
         return cls(frames, checkpoint.info, resolve_model(model), device, precision, threads, cache)
 
+    @property
+    def stride(self) -> int:
+        """Height and width of the network's input are multiples of it."""
+        return self.model.network.stride
+
+    def plan(self, frame: tuple[int, int], network: tuple[int, int]) -> Plan:
+        """Plan for frames of a height and width that the network sees at another, or the same, one."""
+        return Plan(frame, network, self.stride, self.model.network.logits_stride)
+
 
 class Engine(ABC):
     """Runs the network for frames of one size. Use one from a single thread at a time.
@@ -137,7 +146,10 @@ class Engine(ABC):
 
     @abstractmethod
     def logits(self, frame: np.ndarray) -> Tensor:
-        """Logits float32 (K, h/4, w/4) of a contiguous uint8 frame of the plan's padded size."""
+        """Logits float32 (K, h/s, w/s) of a contiguous uint8 frame (h, w, 3) of the plan's padded size.
+
+        s is the plan's scale.
+        """
 
     def segment(self, image: np.ndarray, *, confidence: bool = False, logits: bool = False) -> Segmentation:
         """Mask, and confidence and logits on demand, of a uint8 RGB frame of the plan's frame size.

@@ -32,7 +32,7 @@ class Compile(Engine):
         model = source.model.copied()
         fold_batch_norms(model)
         # A graph of its own for each size: compiling one module again and again ends at torch's limit.
-        graph = export_graph(model, source.info.network.output_stride, plan.padded).module()
+        graph = export_graph(model, source.stride, plan.padded).module()
         options: dict[str, Any] = {"freezing": True, "fx_graph_cache": not source.cache.updates}
         self._run = torch.compile(graph, fullgraph=True, dynamic=False, options=options)
         self._device = source.device

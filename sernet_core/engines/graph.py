@@ -1,4 +1,4 @@
-"""The network with its normalisation as one graph: bytes in, logits at a quarter of the size out."""
+"""The network with its normalisation as one graph: bytes in, logits before their upsampling out."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from sernet_core.network import MIN_SIZE, SernetFormer
+from sernet_core.segmentation_network import MIN_SIZE, SegmentationNetwork
 
 INPUT, OUTPUT = "frame", "logits"
 LARGEST = 16384
 
 
 class FrameNetwork(nn.Module):
-    """uint8 RGB (1, H, W, 3), H and W multiples of the output stride, to float32 logits (1, K, H/4, W/4).
+    """uint8 RGB (N, H, W, 3), H and W multiples of the stride, to float32 logits (N, K, H/s, W/s).
+
+    s is the network's `logits_stride`: 4 for ours.
 
     Args:
         network: In eval mode.
@@ -27,7 +29,7 @@ class FrameNetwork(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: SernetFormer, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, network: SegmentationNetwork, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.network = network
         for name, values in (("mean", mean), ("std", std)):
@@ -38,14 +40,14 @@ class FrameNetwork(nn.Module):
         return self.compute(self.normalise(frame))
 
     def normalise(self, frame: Tensor) -> Tensor:
-        """Image (1, 3, H, W) of the weights' type; the arithmetic is float32."""
+        """Image (N, 3, H, W) of the weights' type; the arithmetic is float32."""
         # A view of HWC bytes as NCHW is channels_last already; so is what comes out of the arithmetic.
         image = (frame.permute(0, 3, 1, 2).float() - self.mean) / self.std
         return image.to(next(self.network.parameters()).dtype)
 
     def compute(self, image: Tensor) -> Tensor:
         """Logits of a normalised image."""
-        return self.network.quarter_logits(self.network.encoder(image)).float()
+        return self.network.coarse_logits(self.network.encoder(image)).float()
 
     def copied(self) -> FrameNetwork:
         """A copy of its own: tracing swaps parameters, which must not be seen by a thread that computes."""

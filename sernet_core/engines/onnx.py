@@ -46,7 +46,7 @@ class Onnx(Engine):
 
 def convert(source: Source, path: Path) -> None:
     """Write the network as an ONNX file; height and width stay free."""
-    graph = export_graph(source.model.copied(), source.info.network.output_stride)
+    graph = export_graph(source.model.copied(), source.stride)
     write_onnx(graph, path, [OUTPUT])
 
 

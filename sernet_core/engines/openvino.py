@@ -65,7 +65,7 @@ class OpenVino(Engine):
 def convert(source: Source, path: Path) -> None:
     """Write the network as OpenVINO's model: an .xml and a .bin file; height and width stay free."""
     openvino = import_openvino()
-    graph = export_graph(source.model.copied(), source.info.network.output_stride)
+    graph = export_graph(source.model.copied(), source.stride)
     model = openvino.convert_model(graph)
     name_ports(model)
     openvino.save_model(model, path, compress_to_fp16=False)

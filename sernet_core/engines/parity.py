@@ -77,12 +77,12 @@ def compare(
             masks[name].append(engine.segment(frame).mask)
             times[name].append(time.perf_counter() - start)
     return {
-        name: Parity(*_likeness(np.stack(truth), np.stack(masks[name])), float(np.median(times[name])))
+        name: Parity(*likeness(np.stack(truth), np.stack(masks[name])), float(np.median(times[name])))
         for name in engines
     }
 
 
-def _likeness(truth: np.ndarray, masks: np.ndarray) -> tuple[float, float]:
+def likeness(truth: np.ndarray, masks: np.ndarray) -> tuple[float, float]:
     """Agreement 0..1 and mIoU in percent of masks with a truth."""
     scores = []
     for index in np.unique(truth):

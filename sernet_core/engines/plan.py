@@ -15,12 +15,14 @@ class Plan:
     Attributes:
         frame: Of the frame, and of its mask.
         network: At which the network sees the frame.
-        stride: Output stride of the network; its input is padded to multiples of it.
+        stride: Of the network; its input is padded to multiples of it.
+        scale: Size of that input over the size of the network's logits.
     """
 
     frame: tuple[int, int]
     network: tuple[int, int]
     stride: int
+    scale: int = 4
 
     @property
     def padded(self) -> tuple[int, int]:

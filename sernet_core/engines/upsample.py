@@ -1,12 +1,12 @@
-"""From logits at a quarter of the size to a mask, without the full-size logits.
+"""From logits at a fraction of the size, mostly a quarter, to a mask, without the full-size logits.
 
-The reference takes the bilinear x4 upsampling of the logits, crops the padding, resizes bilinearly to the
-frame where that has another size, and takes the argmax. Each step is a weighted mean along rows and one along
-columns, so each output pixel is a mean of 2x2 neighbouring quarter-size cells (3x3 with a second resize) with
-weights that are not negative and add up to 1. Where one class wins in all of these cells, it wins in every
-such mean: `l[c] >= l[k]` in each cell gives the same of the sums. Only pixels between cells of different
-classes, one in ten or so, are interpolated. The mask equals the reference's but for ties, which rounding may
-break either way.
+The reference takes the bilinear upsampling of the logits, crops the padding, resizes bilinearly to the
+frame where that has another size, and takes the argmax. Each step is a weighted mean along rows and one
+along columns, so each output pixel is a mean of 2x2 neighbouring cells of the logits (3x3 with a second
+resize) with weights that are not negative and add up to 1. Where one class wins in all of these cells, it
+wins in every such mean: `l[c] >= l[k]` in each cell gives the same of the sums. Only pixels between cells of
+different classes, one in ten or so, are interpolated. The mask equals the reference's but for ties, which
+rounding may break either way.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sernet_core.decoder import resize
 from sernet_core.engines.plan import Plan
 
 
@@ -29,13 +30,13 @@ class _Axis:
     weights: np.ndarray
 
     @classmethod
-    def of(cls, cells: int, network: int, frame: int) -> _Axis:
-        """Axis from cells to 4 * cells, cropped to the network's size, resized to the frame's.
+    def of(cls, cells: int, scale: int, network: int, frame: int) -> _Axis:
+        """Axis from cells to scale * cells, cropped to the network's size, resized to the frame's.
 
         The weights are read off the interpolation of the unit vectors, so they are torch's own.
         """
         unit = torch.eye(cells, dtype=torch.float64)[None]
-        spread = functional.interpolate(unit, scale_factor=4, mode="linear", align_corners=False)[
+        spread = functional.interpolate(unit, scale_factor=scale, mode="linear", align_corners=False)[
             ..., :network
         ]
         if network != frame:
@@ -53,7 +54,7 @@ class _Axis:
 
 
 class Upsampler:
-    """Masks and confidences of a plan from logits float32 (K, h/4, w/4) of the padded input.
+    """Masks and confidences of a plan from logits float32 (K, h/s, w/s) of the padded input, s = `scale`.
 
     Args:
         plan: The sizes.
@@ -63,9 +64,9 @@ class Upsampler:
     def __init__(self, plan: Plan, temperature: float = 1.0) -> None:
         self._plan = plan
         self._temperature = temperature
-        height, width = plan.padded
-        self._rows = _Axis.of(height // 4, plan.network[0], plan.frame[0])
-        self._columns = _Axis.of(width // 4, plan.network[1], plan.frame[1])
+        self._cells = (plan.padded[0] // plan.scale, plan.padded[1] // plan.scale)
+        self._rows = _Axis.of(self._cells[0], plan.scale, plan.network[0], plan.frame[0])
+        self._columns = _Axis.of(self._cells[1], plan.scale, plan.network[1], plan.frame[1])
 
     def mask(self, logits: Tensor) -> np.ndarray:
         """uint8 (H, W) class ids; on a GPU by full-size logits, which it writes faster than it decides."""
@@ -87,20 +88,17 @@ class Upsampler:
     def full(self, logits: Tensor) -> Tensor:
         """The reference: logits (K, H, W) at the frame's size."""
         height, width = self._plan.network
-        full = functional.interpolate(logits[None], scale_factor=4, mode="bilinear", align_corners=False)
-        full = full[..., :height, :width]
-        if self._plan.network != self._plan.frame:
-            full = functional.interpolate(full, self._plan.frame, mode="bilinear", align_corners=False)
-        return full[0]
+        full = resize(logits[None], self._plan.padded)[..., :height, :width]
+        return resize(full, self._plan.frame)[0]
 
     @property
     def _last_row(self) -> int:
         """One behind the last cell that a window of cells can begin in."""
-        return self._plan.padded[0] // 4 - self._rows.taps + 1
+        return self._cells[0] - self._rows.taps + 1
 
     @property
     def _last_column(self) -> int:
-        return self._plan.padded[1] // 4 - self._columns.taps + 1
+        return self._cells[1] - self._columns.taps + 1
 
     def _mixed(self, classes: np.ndarray) -> np.ndarray:
         """Whether the window of cells that begins in a cell holds more than one class."""

@@ -28,7 +28,7 @@ def write_page(out: Path, metrics: Metrics, evaluation: Evaluation) -> Path:
     sheet = None
     if evaluation.worst:
         title = f"{metrics['model']} on {metrics['dataset']}: the frames with the lowest mIoU"
-        drawn = contact_sheet(evaluation.worst, evaluation.tallies[0].classes, title, "errors")
+        drawn = contact_sheet(evaluation.worst, evaluation.tallies[0].classes, title, last="errors")
         sheet = _jpeg(drawn)
         write_atomically(out / "worst.jpg", _writer(sheet))
     first = evaluation.tallies[0]

@@ -24,8 +24,9 @@ _SHEETS = {
     ),
     "features": (
         "Before and after DbN, AfN1 and AfN2",
-        "Main directions: the three in which the features vary most, as red, green and blue. Before and "
-        "after an AfN share them, so that equal colours are equal features; DbN's output has channels of its own.",
+        "Main directions: the three in which the features vary most, as red, green and blue. Before "
+        "and after an AfN share them, so that equal colours are equal features; DbN's output has "
+        "channels of its own.",
     ),
 }  # fmt: skip
 
@@ -151,8 +152,9 @@ def _parts(figures: Figures) -> str:
         "<section><h2>What the trained network loses without a part</h2><table><tr><th></th><th>mIoU, %</th>"
         f"<th>change</th><th>classes that lose most</th></tr>{rows}</table>"
         '<p class="note">The part is switched off in the network as it was trained: gates add nothing, DbN '
-        "and the AfN give their projection alone. That shows how far this network leans on the part. It does not "
-        "show how good a network would be that was trained without it; that takes a training run.</p></section>"
+        "and the AfN give their projection alone. That shows how far this network leans on the part. "
+        "It does not show how good a network would be that was trained without it: that takes a training run."
+        "</p></section>"
     )
 
 

@@ -15,8 +15,8 @@ from sernet_core.blocks import AttentionBoostingGate
 from sernet_core.context import DilationNetwork
 from sernet_core.decoder import AttentionFusion, resize
 from sernet_core.engines.base import Source
-from sernet_core.engines.plan import Plan
 from sernet_core.engines.upsample import Upsampler
+from sernet_core.errors import ConfigError
 from sernet_core.network import SernetFormer
 from sernet_core.runtime import InputSize
 
@@ -61,12 +61,19 @@ class Probe:
     Args:
         source: The model.
         input_size: Rule for the size at which the network sees a frame, see `InputSize.parse`.
+
+    Raises:
+        ConfigError: The model is no SERNet-Former, or the rule makes no sense.
     """
 
     def __init__(self, source: Source, input_size: str = "model") -> None:
         self.info = source.info
         self._model = source.model
+        if not isinstance(source.model.network, SernetFormer):
+            kind = type(source.model.network).__name__
+            raise ConfigError(f"{source.path}: has no gates and fusions to look at: it is a {kind}")
         self._network = source.model.network
+        self._source = source
         self._device = source.device
         self._sizing = InputSize.parse(input_size, source.info.input_size)
 
@@ -95,7 +102,7 @@ class Probe:
             without: Also run without each part in turn: one more pass of the encoder, four of the decoder.
         """
         height, width = image.shape[:2]
-        plan = Plan((height, width), self._sizing.of(height, width), self.info.network.output_stride)
+        plan = self._source.plan((height, width), self._sizing.of(height, width))
         upsampler = Upsampler(plan)
         with torch.inference_mode():
             frame = torch.from_numpy(plan.prepare(image)).to(self._device)[None]
@@ -104,12 +111,12 @@ class Probe:
                 gates = hooks.enter_context(_watched_gates(self._network))
                 fusions = hooks.enter_context(_watched_fusions(self._network))
                 features = self._network.encoder(picture)
-                mask = upsampler.mask(self._network.quarter_logits(features).float()[0])
+                mask = upsampler.mask(self._network.coarse_logits(features).float()[0])
             look = Look(mask, gates, fusions)
             for part in self.parts if without else ():
                 with switched_off(self._network, part):
                     seen = self._network.encoder(picture) if part == "AbM" else features
-                    look.without[part] = upsampler.mask(self._network.quarter_logits(seen).float()[0])
+                    look.without[part] = upsampler.mask(self._network.coarse_logits(seen).float()[0])
         return look
 
 
@@ -155,7 +162,7 @@ def _gates(network: SernetFormer) -> dict[str, tuple[AttentionBoostingGate, nn.M
         return {}
     blocks = [layer[-1] for layer in (encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4)]
     pairs = [(encoder.gate1, encoder.maxpool), *((block.gate, block) for block in blocks)]
-    return {f"AbM{number}": pair for number, pair in enumerate(pairs, 1)}  # type: ignore[misc]
+    return {f"AbM{number}": pair for number, pair in enumerate(pairs, 1)}
 
 
 @contextmanager

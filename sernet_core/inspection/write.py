@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sernet_core.datasets import open_dataset
+from sernet_core.datasets import Dataset
 from sernet_core.frame_scores import iou_of, mean_iou
 from sernet_core.inspection.page import image_page, split_page
 from sernet_core.inspection.pictures import Tile, directions, energy, heat, sheet
@@ -95,7 +95,7 @@ def _fusion_rows(look: Look) -> list[tuple[str, list[Tile]]]:
 
 
 def inspect_split(
-    probe: Probe, model: str, root: str, split: str, out: Path, *, without: bool = False, every: int = 1
+    probe: Probe, model: str, dataset: Dataset, out: Path, *, without: bool = False, every: int = 1
 ) -> str:
     """Relate gates and parts to the quality of the masks; writes inspect.json, frames.csv and inspect.html.
 
@@ -105,7 +105,6 @@ def inspect_split(
     Raises:
         ConfigError, InputError: See `relate`.
     """
-    dataset = open_dataset(root, split)
     relation = relate(probe, model, dataset, without=without, every=every)
     figures: dict[str, Any] = {
         "model": model,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 _WIDTH, _HEIGHT = 640, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 34, 14, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 34, 14, 40
 
 
 def line_chart(

@@ -10,6 +10,7 @@ from sernet_core.report.areas import confusion_table, stacked_areas
 from sernet_core.report.charts import line_chart
 
 Report = Mapping[str, Any]
+_MOST_NAMED = 6  # classes beside the chart of their shares
 
 
 def confusion_section(report: Report) -> str:
@@ -66,8 +67,15 @@ def _share(report: Report) -> str:
         [row["t_s"] for row in rows], [row["share_percent"] for row in rows], colors, x_label="time, s"
     )
     means = sorted(report["class_share_percent"].items(), key=lambda item: -item[1])
-    words = ", ".join(f"{escape(name)} {value:.1f} %" for name, value in means[:5])
-    return f"<figure>{chart}<figcaption>Share of the classes in the masks: {words}.</figcaption></figure>"
+    colored = dict(zip([*report["classes"], "unlabeled"], colors, strict=True))
+    words = "".join(
+        f'<li><i style="background:{colored[name]}"></i>{escape(name)} {value:.1f} %</li>'
+        for name, value in means[:_MOST_NAMED]
+    )
+    return (
+        f"<figure>{chart}<figcaption>Share of the classes in the masks; on average:</figcaption>"
+        f'<ul class="legend">{words}</ul></figure>'
+    )
 
 
 def rate_section(report: Report) -> str:

@@ -12,6 +12,7 @@ from sernet_core.report.frames import confusion_section, frames_section, rate_se
 from sernet_core.report.parts import bars_section, cards_section, document, number
 
 _NODE = "Last diagnostics of the node"
+_MOST_NOTES = 30
 Report = Mapping[str, Any]
 
 
@@ -40,6 +41,7 @@ def render_page(
         _latency(report),
         rate_section(report),
         _usage(report),
+        _notes(report),
         _details(report),
     ]
     return document(f"{report['model']} on {subject(report)}", sections)
@@ -69,6 +71,9 @@ def _head(report: Report) -> str:
 
 def _cards(report: Report) -> str:
     frames, latency, rates = report["frames"], report["latency_ms"], report["rates_hz"]
+    offline = report.get("offline")
+    pace = "as fast as it goes" if offline else f"camera: {number(rates['sent'], 2)} Hz"
+    lost = "frames without a mask" if offline else f"{frames['unmatched']} masks without a frame"
     cards = [
         (
             "answered",
@@ -77,8 +82,8 @@ def _cards(report: Report) -> str:
             f"{frames['answered']} of {frames['sent']} frames",
         ),
         ("latency, median", number(latency["p50"], 0), "ms", f"95 %: {number(latency['p95'], 0)} ms"),
-        ("masks", number(rates["answered"], 2), "Hz", f"camera: {number(rates['sent'], 2)} Hz"),
-        ("dropped", str(frames["dropped"]), "", f"{frames['unmatched']} masks without a frame"),
+        ("masks", number(rates["answered"], 2), "Hz", pace),
+        ("dropped", str(frames["dropped"]), "", lost),
     ]
     if report["miou"] is not None:
         note = f"{number(report['pixel_accuracy'], 1)} % of the pixels right"
@@ -172,6 +177,17 @@ def _usage(report: Report) -> str:
         f'<div class="pair"><figure>{cpu}<figcaption>100 % is one core.</figcaption></figure>'
         f"<figure>{memory}<figcaption>Resident memory.</figcaption></figure></div></section>"
     )
+
+
+def _notes(report: Report) -> str:
+    """What was unusual, and which frames could not be read."""
+    notes = [*report.get("notes", ()), *(f"Not read: {words}" for words in report.get("unreadable", ()))]
+    if not notes:
+        return ""
+    lines = "".join(f"<li>{escape(words)}</li>" for words in notes[:_MOST_NOTES])
+    if len(notes) > _MOST_NOTES:
+        lines += f"<li>and {len(notes) - _MOST_NOTES} more in report.json</li>"
+    return f'<section><h2>Notes</h2><ul class="note">{lines}</ul></section>'
 
 
 def _details(report: Report) -> str:

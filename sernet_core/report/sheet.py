@@ -72,7 +72,12 @@ class Exhibits:
 
 
 def contact_sheet(
-    exhibits: Sequence[Exhibit], classes: ClassSet, title: str, last: str = "overlay"
+    exhibits: Sequence[Exhibit],
+    classes: ClassSet,
+    title: str,
+    *,
+    mask: str = "prediction",
+    last: str = "overlay",
 ) -> np.ndarray:
     """Draw the sheet.
 
@@ -80,6 +85,7 @@ def contact_sheet(
         exhibits: The rows; the column of the ground truth is there when one of them has any.
         classes: Class set of the masks, for colours and the legend.
         title: Line at the top.
+        mask: What the masks are.
         last: Name of the last column, which shows the exhibits' overlays.
 
     Returns:
@@ -91,7 +97,7 @@ def contact_sheet(
     if not exhibits:
         raise InputError("a contact sheet needs at least one frame")
     with_truth = any(exhibit.truth is not None for exhibit in exhibits)
-    columns = ["frame", *(["ground truth"] if with_truth else []), "prediction", last]
+    columns = ["frame", *(["ground truth"] if with_truth else []), mask, last]
     width = len(columns) * (TILE_WIDTH + _GAP) + _GAP
     rows = [_row(shrink(exhibit), classes, with_truth, width) for exhibit in exhibits]
     return np.concatenate([_header(title, columns, width), *rows, _legend(classes, width)])

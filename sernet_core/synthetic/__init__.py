@@ -3,12 +3,13 @@
 `Sequence` is a continuous drive, `random_frame` a single varied frame; both depend on their arguments alone.
 """
 
-from sernet_core.synthetic.light import CONDITIONS
+from sernet_core.synthetic.light import CONDITIONS, EVALUATION_CONDITIONS
 from sernet_core.synthetic.sequence import Frame, Sequence, random_frame
 from sernet_core.synthetic.towns import HELD_OUT_TOWN, TOWNS, TRAINING_TOWNS
 
 __all__ = [
     "CONDITIONS",
+    "EVALUATION_CONDITIONS",
     "HELD_OUT_TOWN",
     "TOWNS",
     "TRAINING_TOWNS",

@@ -47,6 +47,10 @@ def _air(canvas: Canvas, light: Light) -> np.ndarray:
         gain = gain + 0.55 * passed * np.exp(-((depth / 18.0) ** 1.3)) * (1 - np.exp(-depth / 3.0))
     gain[255] = 1.0
     code = canvas.tags[..., 1]
+    if (
+        light.condition == "fog"
+    ):  # a smooth edge counts as sky in half of its pixels, and would stand out unveiled
+        code = np.where(code == 255, cv2.erode(code, np.ones((3, 3), np.uint8)), code)
     haze = np.array(light.haze, np.float32) * np.array(light.tint, np.float32)
     gains = (gain[:, None] * np.array(light.tint, np.float32)).astype(np.float32)
     gains[255] = 1.0
@@ -94,7 +98,7 @@ def _lamps(image: np.ndarray, canvas: Canvas, light: Light) -> None:
     glow = canvas.glow
     assert glow is not None and canvas.pools is not None
     height, width = glow.shape[:2]
-    strength = {"night": 1.0, "dusk": 0.75, "rain": 0.5}[light.condition]
+    strength = {"night": 1.0, "dusk": 0.75, "rain": 0.5, "fog": 0.5}[light.condition]
     size = (width // 4, height // 4)
     small = cv2.resize(glow, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     shine = cv2.GaussianBlur(small, (0, 0), width / 480 * 1.5) * 0.8

@@ -10,7 +10,8 @@ from sernet_core.errors import ConfigError, unknown_name
 from sernet_core.synthetic.canvas import Color
 from sernet_core.synthetic.noise import generator
 
-CONDITIONS: tuple[str, ...] = ("day", "dusk", "rain", "night")
+CONDITIONS: tuple[str, ...] = ("day", "dusk", "rain", "night")  # that training frames are drawn from
+EVALUATION_CONDITIONS: tuple[str, ...] = (*CONDITIONS, "fog")  # and one more, to see what a model makes of it
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Light:
     """The light of one sequence.
 
     Attributes:
-        condition: One of `CONDITIONS`.
+        condition: One of `EVALUATION_CONDITIONS`.
         sun: Unit vector towards the sun (x right, y up, z along the road).
         direct: Strength of the sun on a surface that faces it.
         ambient: Strength of the light from the whole sky.
@@ -60,14 +61,14 @@ def light_of(condition: str, *keys: int | str) -> Light:
     """Draw a light for a condition.
 
     Args:
-        condition: One of `CONDITIONS`.
+        condition: One of `EVALUATION_CONDITIONS`.
         keys: What the draw depends on.
 
     Raises:
         ConfigError: There is no such condition; the message lists those that exist.
     """
-    if condition not in CONDITIONS:
-        raise ConfigError(unknown_name("condition", condition, CONDITIONS))
+    if condition not in EVALUATION_CONDITIONS:
+        raise ConfigError(unknown_name("condition", condition, EVALUATION_CONDITIONS))
     rng = generator("light", condition, *keys)
     red, green, blue = (float(g) for g in rng.normal(1.0, 0.025, 3))
     steep = float(rng.uniform(1.0, 1.3)) if condition == "day" else 1.0
@@ -94,6 +95,12 @@ def _weather(condition: str, rng: np.random.Generator) -> Light:
             condition, sun, 0.0, 0.86, (0.95, 0.99, 1.04), (grey - 24, grey - 20, grey - 12), (grey,
             grey + 3, grey + 6),
             0.95, 0.008 + 0.006 * spread, 0.7, True, 3.0, 0.66 + 0.12 * float(rng.uniform()),
+        )  # fmt: skip
+    if condition == "fog":
+        grey = 176.0 + 40.0 * spread
+        return Light(
+            condition, sun, 0.0, 0.95, (1.0, 1.0, 1.0), (grey, grey, grey), (grey, grey, grey),
+            1.0, 0.022 + 0.014 * float(rng.uniform()), 0.1, True, 3.0, 0.72 + 0.12 * float(rng.uniform()),
         )  # fmt: skip
     return Light(
         condition, sun, 0.0, 0.9, (0.8, 0.9, 1.15), (14, 16, 28), (44, 40, 48), 0.5, 0.004,

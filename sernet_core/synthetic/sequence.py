@@ -43,7 +43,7 @@ class Sequence:
 
     Args:
         town: One of `TOWNS`.
-        condition: One of `CONDITIONS`.
+        condition: One of `EVALUATION_CONDITIONS`.
         seed: Which drive; seeds from 1,000,000 on are for evaluation alone.
         size: Width and height in pixels, each at least 64.
         rate: Frames a second.

@@ -23,16 +23,18 @@ from sernet_core.checkpoint import (
     save_checkpoint,
 )
 from sernet_core.datasets import Dataset
-from sernet_core.encoder import load_imagenet_encoder
 from sernet_core.errors import ConfigError, InputError
 from sernet_core.evaluate import check_split, evaluate
-from sernet_core.labels import CAMVID, ClassSet
+from sernet_core.labels import CAMVID
 from sernet_core.losses import class_weights, segmentation_loss
+from sernet_core.pretrained import load_imagenet_encoder
 from sernet_core.runtime import Segmenter
 from sernet_core.storage import make_folder
+from sernet_core.train.distil import Teacher, check_teacher, distillation_loss
 from sernet_core.train.log import write_history
 from sernet_core.train.origin import describe_origin
 from sernet_core.train.recipe import Recipe
+from sernet_core.train.start import check_start, load_start
 from sernet_core.train.state import TrainingState
 from sernet_core.train.stream import TrainingStream, count_classes, training_batches
 
@@ -51,6 +53,7 @@ def train(
     *,
     encoder: Path | None = None,
     start: Checkpoint | None = None,
+    teacher: Checkpoint | None = None,
     device: str = "cpu",
     workers: int = 1,
     save_every: int = 200,
@@ -66,7 +69,10 @@ def train(
         validation: Splits to score on the way, never trained on.
         folder: Run folder; a run in it is resumed.
         encoder: ImageNet weights for the encoder.
-        start: Model to start from instead; the trained model remembers its recipe and training list.
+        start: Model to start from instead, the same network or the one that the recipe's is pruned from; the
+            trained model remembers its recipe and training list. Where the data have other classes, what
+            fits is kept, and what was dropped is printed.
+        teacher: Larger model to distil, by the recipe's `distil_weight`; remembered likewise.
         device: "cpu" or "cuda:N".
         workers: Processes that prepare crops.
         save_every: Steps between saved states.
@@ -85,10 +91,12 @@ def train(
             f"the recipe has {recipe.network.classes} classes, {classes.name} has {len(classes)}"
         )
     if start is not None:
-        _check_start(start, recipe, classes)
+        check_start(start, recipe.network)
+    if teacher is not None:
+        check_teacher(teacher, classes)
     with _stop_on_signal() as stopped:
         stream = TrainingStream(recipe, dataset)
-        origin = describe_origin(recipe, dataset, encoder, start)
+        origin = describe_origin(recipe, dataset, encoder, start, teacher)
         state = TrainingState(recipe, origin, device)
         progress: dict[str, Any] = {"history": [], "losses": []}
         make_folder(folder)
@@ -97,21 +105,12 @@ def train(
         else:
             if encoder is not None:
                 load_imagenet_encoder(state.model.network.encoder, encoder)
-            if start is not None:
-                state.model.network.load_state_dict(start.network.state_dict())
+            if start is not None and (transfer := load_start(state.model.network, start, classes)):
+                tqdm.write(str(transfer))
             state.reset_average()
-        run = _Run(state, stream, list(validation), folder, origin, progress)
+        run = _Run(state, stream, list(validation), folder, origin, progress, teacher)
         run.check_validation()
         return run.go(workers, save_every, stopped)
-
-
-def _check_start(start: Checkpoint, recipe: Recipe, classes: ClassSet) -> None:
-    if start.info.network != recipe.network:
-        raise ConfigError(
-            f"the model to start from is another network than the recipe's: {start.info.network}"
-        )
-    if difference := start.info.classes.difference(classes):
-        raise ConfigError(f"the model to start from has other classes than the data: {difference}")
 
 
 class _Run:
@@ -125,12 +124,15 @@ class _Run:
         folder: Path,
         origin: dict[str, Any],
         progress: dict[str, Any],
+        teacher: Checkpoint | None,
     ) -> None:
         self.state, self.stream, self.validation = state, stream, validation
         self.folder, self.origin = folder, origin
         self.history: list[dict[str, Any]] = progress["history"]
         self.losses: list[float] = progress["losses"]  # since the last row of the history
         self.recipe, self.device = state.recipe, state.device
+        mixed = self.recipe.precision == "bf16"
+        self.teacher = Teacher(teacher, self.device, mixed=mixed) if teacher is not None else None
         dataset = stream.dataset
         counts = count_classes(dataset) if dataset is not None else None
         size = self.recipe.network.classes
@@ -222,6 +224,9 @@ class _Run:
         loss = segmentation_loss(logits, label, self.weights)
         if auxiliary is not None:
             loss = loss + recipe.auxiliary_weight * segmentation_loss(auxiliary, label, self.weights)
+        if self.teacher is not None:
+            taught = self.teacher.logits(image)
+            loss = loss + recipe.distil_weight * distillation_loss(logits, taught, recipe.distil_temperature)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         gradients = [parameter.grad for parameter in state.model.parameters() if parameter.grad is not None]

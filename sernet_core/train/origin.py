@@ -14,12 +14,16 @@ from sernet_core.train.recipe import Recipe
 
 
 def describe_origin(
-    recipe: Recipe, dataset: Dataset | None, encoder: Path | None, start: Checkpoint | None
+    recipe: Recipe,
+    dataset: Dataset | None,
+    encoder: Path | None,
+    start: Checkpoint | None,
+    teacher: Checkpoint | None = None,
 ) -> dict[str, Any]:
-    """Data set, training list and initial weights of a run, as JSON-ready values.
+    """Data set, training list, initial weights and teacher of a run, as JSON-ready values.
 
-    The training list (`stems`) includes that of the model the run starts from: its weights have seen those
-    frames too.
+    The training list (`stems`) includes those of the model the run starts from and of its teacher: what they
+    have seen, the run has too.
 
     Raises:
         CheckpointError: The encoder's or the model's file cannot be read.
@@ -34,16 +38,16 @@ def describe_origin(
         origin["class_weights"] = dataset.name  # all that the run takes from it
     if encoder is not None:
         origin["encoder"] = {"file": encoder.name, "sha256": _sha256(encoder)}
-    if start is not None:
-        before: Mapping[str, Any] = start.info.data
-        stems |= set(before.get("stems", ()))
-        kept = {key: value for key, value in before.items() if key != "stems"}
-        origin["started_from"] = {
-            "file": start.path.name,
-            "sha256": _sha256(start.path),
-            "recipe": dict(start.info.recipe),
-            "data": kept,
-        }
+    for role, model in (("started_from", start), ("teacher", teacher)):
+        if model is not None:
+            before: Mapping[str, Any] = model.info.data
+            stems |= set(before.get("stems", ()))
+            origin[role] = {
+                "file": model.path.name,
+                "sha256": _sha256(model.path),
+                "recipe": dict(model.info.recipe),
+                "data": {key: value for key, value in before.items() if key != "stems"},
+            }
     origin["stems"] = sorted(stems)
     return origin
 

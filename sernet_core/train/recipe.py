@@ -12,6 +12,16 @@ from sernet_core.errors import ConfigError
 from sernet_core.losses import Balance
 from sernet_core.network import MIN_SIZE, NetworkConfig
 
+_NOT_NEGATIVE = (
+    "rate",
+    "encoder_rate",
+    "weight_decay",
+    "auxiliary_weight",
+    "distil_weight",
+    "warmup_steps",
+    "seed",
+)
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -32,6 +42,9 @@ class Recipe:
         poly_power: The rates then fall as `(1 - progress) ** poly_power`.
         auxiliary_weight: Weight of the auxiliary loss on layer3; 0 leaves the head out.
         balance: Class weights: "none", "median" or "sqrt_median".
+        distil_weight: Weight of the divergence from the teacher, where the run has one, beside the loss of 1
+            on the labels.
+        distil_temperature: Softens both distributions before they are compared.
         average_decay: Decay a step of the running average of weights, which is what gets evaluated and kept.
         precision: "fp32", or "bf16" for mixed precision.
         validate_every: Steps between validations.
@@ -53,6 +66,8 @@ class Recipe:
     poly_power: float = 0.9
     auxiliary_weight: float = 0.4
     balance: Balance = "sqrt_median"
+    distil_weight: float = 1.0
+    distil_temperature: float = 1.0
     average_decay: float = 0.998
     precision: Literal["fp32", "bf16"] = "fp32"
     validate_every: int = 500
@@ -63,9 +78,11 @@ class Recipe:
         for name in ("steps", "batch_size", "validate_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: needs at least 1, got {getattr(self, name)}")
-        for name in ("rate", "encoder_rate", "weight_decay", "auxiliary_weight", "warmup_steps", "seed"):
+        for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}: must not be negative, got {getattr(self, name)}")
+        if self.distil_temperature <= 0:
+            raise ConfigError(f"distil_temperature: must be positive, got {self.distil_temperature}")
         if self.seed >= 2**63:
             raise ConfigError(f"seed: must be below 2**63, got {self.seed}")
         for name in ("input_size", "synthetic_size"):

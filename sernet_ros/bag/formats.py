@@ -16,6 +16,9 @@ STRING_TYPE = "std_msgs/msg/String"
 BAG_SUFFIXES = (".mcap", ".db3")
 PACKED = ".zstd"
 METADATA = "metadata.yaml"
+STORAGES = ("mcap", "sqlite3")
+IMAGES = ("raw", "jpeg", "png")
+"""Storages of a new recording, and how it can hold its images."""
 
 
 def is_bag(path: Path) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from sernet_core.errors import InputError
 from sernet_core.labels import IGNORE, ClassSet, class_set
 from sernet_ros.bag.formats import COMPRESSED_TYPE, IMAGE_TYPE, typestore
+from sernet_ros.compressed_codec import compress, compressed_to_ids, compressed_to_rgb
 from sernet_ros.image_codec import to_rgb
 
 _LABEL_ENCODINGS = ("mono8", "8UC1")
@@ -46,7 +47,7 @@ def picture_of(message: Any, kind: str) -> np.ndarray:
     if kind == IMAGE_TYPE:
         # Writable, as all other sources give it: what was read is not.
         return np.require(to_rgb(message), requirements=["C", "W"])
-    return cv2.cvtColor(_decompress(message, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return compressed_to_rgb(message)
 
 
 def label_of(message: Any, kind: str) -> np.ndarray:
@@ -59,26 +60,7 @@ def label_of(message: Any, kind: str) -> np.ndarray:
         if message.encoding not in _LABEL_ENCODINGS:
             raise InputError(f"ground truth is mono8 with class ids, this is '{message.encoding}'")
         return np.ascontiguousarray(to_rgb(message)[:, :, 0])
-    if "jpeg" in message.format or "jpg" in message.format:
-        raise InputError(
-            "ground truth compressed as JPEG has lost its class ids: record it raw (mono8) or as PNG"
-        )
-    label = _decompress(message, cv2.IMREAD_UNCHANGED)
-    if label.ndim != 2 or label.dtype != np.uint8:
-        raise InputError(f"ground truth is one channel of 8 bits, this is {label.shape} {label.dtype}")
-    return label
-
-
-def _decompress(message: Any, flags: int) -> np.ndarray:
-    try:
-        # The mask must fit the pixels as they are stored: a rotation noted beside them is not applied.
-        whole = flags | (cv2.IMREAD_IGNORE_ORIENTATION if flags != cv2.IMREAD_UNCHANGED else 0)
-        image = cv2.imdecode(message.data, whole) if len(message.data) else None
-    except cv2.error:  # such as a header that promises more pixels than OpenCV will take
-        image = None
-    if image is None:
-        raise InputError(f"a compressed image ('{message.format}') of {len(message.data)} bytes is damaged")
-    return image
+    return compressed_to_ids(message)
 
 
 @dataclass(frozen=True)
@@ -177,10 +159,5 @@ def compressed_message(image: np.ndarray, stamp_ns: int, frame_id: str, kind: st
         kind: "jpeg" or "png".
         quality: Of JPEG, 1 to 100.
     """
-    pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    settings = [cv2.IMWRITE_JPEG_QUALITY, quality] if kind == "jpeg" else [cv2.IMWRITE_PNG_COMPRESSION, 3]
-    data = cv2.imencode(".jpg" if kind == "jpeg" else ".png", pixels, settings)[1]
-    words = f"mono8; {kind} compressed " if image.ndim == 2 else f"rgb8; {kind} compressed bgr8"
-    return typestore().types[COMPRESSED_TYPE](
-        header=header(stamp_ns, frame_id), format=words, data=data.reshape(-1)
-    )
+    words, data = compress(image, kind, quality)
+    return typestore().types[COMPRESSED_TYPE](header=header(stamp_ns, frame_id), format=words, data=data)

@@ -20,30 +20,65 @@ from sernet_ros.bag.storage import Break, Description
 from sernet_ros.bag.topics import COMPRESSED, TopicChoice, choose
 from sernet_ros.bag.writer import BagWriter
 
-MASK, OVERLAY, LABELS = "semantic_mask", "semantic_overlay" + COMPRESSED, "label_info_json"
+MASK, CONFIDENCE, LABELS = "semantic_mask", "confidence", "label_info_json"
+OVERLAY, COLORS = "semantic_overlay" + COMPRESSED, "color_mask" + COMPRESSED
+ANSWERS = {
+    MASK: IMAGE_TYPE,
+    COLORS: COMPRESSED_TYPE,
+    OVERLAY: COMPRESSED_TYPE,
+    CONFIDENCE: IMAGE_TYPE,
+    LABELS: STRING_TYPE,
+}
+"""What is added below the camera's prefix, with its type; confidence where there is any."""
+
 _QUALITY = 90  # of the overlay's JPEG
 
 
 class AnswerRecorder:
-    """Takes masks and overlays by the stamp of their frame; made by `record_answers`.
+    """Takes masks, overlays and confidence by the stamp of their frame; made by `record_answers`.
 
     Attributes:
         notes: Topics that could not be taken over, with the reason.
     """
 
-    def __init__(self, writer: BagWriter, prefix: str, received_ns: dict[int, int], notes: list[str]) -> None:
+    def __init__(
+        self,
+        writer: BagWriter,
+        prefix: str,
+        classes: ClassSet,
+        received_ns: dict[int, int],
+        notes: list[str],
+    ) -> None:
         self.notes = notes
         self._writer = writer
         self._prefix = prefix
+        self._classes = classes
         self._received_ns = received_ns
+        self._announced: set[str] = set()
 
     def take(self, topic: str, stamp_ns: int, frame_id: str, array: np.ndarray) -> None:
-        """Write a mask, uint8 (H, W), as mono8, or an overlay, uint8 (H, W, 3) RGB, as JPEG."""
+        """Write an answer.
+
+        Args:
+            topic: "semantic_mask" or "confidence", which become mono8, or "semantic_overlay", for JPEG.
+            stamp_ns: Of its frame.
+            frame_id: Of its frame.
+            array: uint8 (H, W), of the overlay (H, W, 3) RGB. A mask is written in the colours of its classes
+                as well: ids are for programs, and look black.
+        """
+        if topic in (MASK, CONFIDENCE):
+            self.write(topic, stamp_ns, image_message(array, stamp_ns, frame_id))
         if topic == MASK:
-            name, message = MASK, image_message(array, stamp_ns, frame_id)
-        else:
-            name, message = OVERLAY, compressed_message(array, stamp_ns, frame_id, "jpeg", _QUALITY)
-        # As if it had come with its frame: viewers then show both together.
+            colors = self._classes.colorize(array)
+            self.write(COLORS, stamp_ns, compressed_message(colors, stamp_ns, frame_id, "png", 0))
+        if f"{topic}{COMPRESSED}" == OVERLAY:
+            self.write(OVERLAY, stamp_ns, compressed_message(array, stamp_ns, frame_id, "jpeg", _QUALITY))
+
+    def write(self, name: str, stamp_ns: int, message: Any) -> None:
+        """Write a message of `ANSWERS`, as if it had come with its frame: viewers then show them together."""
+        if name not in self._announced:
+            self._announced.add(name)
+            self._writer.add(f"{self._prefix}{name}", ANSWERS[name], latched=name == LABELS)
         self._writer.write(f"{self._prefix}{name}", self._received_ns.get(stamp_ns, stamp_ns), message)
 
 
@@ -67,18 +102,17 @@ def record_answers(
     bag = Bag(source)
     image = choose(bag.topics, choice, source).image
     prefix = image.name.removesuffix(COMPRESSED).rpartition("/")[0] + "/"
-    own = [f"{prefix}{name}" for name in (MASK, OVERLAY, LABELS)]
+    own = [f"{prefix}{name}" for name in ANSWERS]
     with BagWriter(out) as writer:
         tell(f"copying {source} into {out}")
         notes = [f"{name}: replaced by the new answers" for name in own if name in bag.topics]
         copied = _announce(bag, writer, [name for name in bag.topics if name not in own], notes)
         received_ns = _copy(bag, writer, copied, image, notes)
-        for name, kind in zip(own, (IMAGE_TYPE, COMPRESSED_TYPE, STRING_TYPE), strict=True):
-            writer.add(name, kind, latched=kind == STRING_TYPE)
+        recorder = AnswerRecorder(writer, prefix, classes, received_ns, notes)
         entries = [{"class_id": index, "class_name": name} for index, name in enumerate(classes.names)]
         labels = typestore().types[STRING_TYPE](data=json.dumps({"class_map": entries, "threshold": 0.0}))
-        writer.write(own[2], min(received_ns.values(), default=0), labels)
-        yield AnswerRecorder(writer, prefix, received_ns, notes)
+        recorder.write(LABELS, min(received_ns.values(), default=0), labels)
+        yield recorder
 
 
 def _announce(bag: Bag, writer: BagWriter, names: list[str], notes: list[str]) -> list[str]:

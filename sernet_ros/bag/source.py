@@ -14,7 +14,7 @@ from sernet_core.errors import InputError
 from sernet_ros.bag.messages import TruthInfo, decode, label_of, picture_of, stamp_of, truth_info
 from sernet_ros.bag.reader import Bag
 from sernet_ros.bag.storage import Break, Message
-from sernet_ros.bag.topics import BagTopics, TopicChoice, choose
+from sernet_ros.bag.topics import BagTopics, TopicChoice, cameras, choose
 from sernet_ros.sources import DEFAULT_RATE, Picture, Source, Unreadable
 
 _AHEAD = 8
@@ -43,7 +43,8 @@ def open_bag(path: Path, choice: TopicChoice) -> Source:
     if info is None and topics.truth:
         notes.append(f"{path}: says not what the ids of {topics.truth.name} mean")
     return Source(
-        name=bag.name,
+        # Reports of several cameras must tell which one they are about.
+        name=bag.name + (topics.image.name if len(cameras(bag.topics)) > 1 else ""),
         rate=rate if 0.01 <= rate <= 1000.0 else DEFAULT_RATE,
         length=topics.image.count,
         classes=info.classes if info else None,

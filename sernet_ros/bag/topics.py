@@ -52,22 +52,28 @@ def choose(topics: Mapping[str, Topic], choice: TopicChoice, where: Path) -> Bag
     return BagTopics(image, truth, info if info and info.type == STRING_TYPE else None)
 
 
+def cameras(topics: Mapping[str, Topic]) -> list[Topic]:
+    """The topics that hold camera images; of a camera that was recorded twice what needs no decoding."""
+    found = [
+        topic
+        for topic in topics.values()
+        if topic.type in _PICTURES and topic.count and _last(topic.name) not in _NOT_A_CAMERA
+    ]
+    raw = {topic.name for topic in found if topic.type == IMAGE_TYPE}
+    return [topic for topic in found if topic.name in raw or topic.name.removesuffix(COMPRESSED) not in raw]
+
+
 def _image(topics: Mapping[str, Topic], wanted: str | None, where: Path) -> Topic:
-    pictures = [topic for topic in topics.values() if topic.type in _PICTURES and topic.count]
     if wanted is not None:
         return _named(topics, wanted, "--image-topic", where)
-    candidates = [topic for topic in pictures if _last(topic.name) not in _NOT_A_CAMERA]
-    raw = {topic.name for topic in candidates if topic.type == IMAGE_TYPE}
-    # The same camera twice: what needs no decoding.
-    candidates = [
-        topic for topic in candidates if topic.name in raw or topic.name.removesuffix(COMPRESSED) not in raw
-    ]
+    candidates = cameras(topics)
     if len(candidates) == 1:
         return candidates[0]
     if not candidates:
         raise ConfigError(f"{where}: holds no camera images. Its topics:{listing(topics.values())}")
     raise ConfigError(
-        f"{where}: {len(candidates)} topics could be the camera: choose one with --image-topic"
+        f"{where}: {len(candidates)} topics could be the camera: choose one with --image-topic "
+        "(evaluate_bag takes several, or --all-cameras)"
         f"{listing(candidates)}"
     )
 

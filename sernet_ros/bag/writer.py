@@ -12,8 +12,6 @@ from typing import Any
 from sernet_core.errors import InputError
 from sernet_ros.bag.formats import require_rosbags, typestore
 
-STORAGES = ("mcap", "sqlite3")
-
 
 class BagWriter:
     """A recording that is whole or absent: it gets its name when the block ends without an error.

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor
 
-BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+BLOCKS = {18: (2, 2, 2, 2), 29: (2, 2, 3, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
 
 def reference_features(
@@ -22,7 +22,7 @@ def reference_features(
     Args:
         state: Weights under the names of the common ImageNet checkpoints.
         image: Float (N, 3, H, W).
-        depth: 18, 34, 50 or 101.
+        depth: 18, 29, 34, 50 or 101.
         gain: Adds `gain * sigmoid(z) * z` to the stem and to the last block of each stage, z being what the
             last batch norm there gives.
     """
@@ -33,7 +33,7 @@ def reference_features(
 
     def block(x: Tensor, key: str, stride: int, boost: float) -> Tensor:
         # (stride, padding) of each convolution; a bottleneck strides in its first 1x1.
-        plan = [(stride, 1), (1, 1)] if depth < 50 else [(stride, 0), (1, 1), (1, 0)]
+        plan = [(stride, 1), (1, 1)] if depth in (18, 34) else [(stride, 0), (1, 1), (1, 0)]
         z = x
         for number, (step, padding) in enumerate(plan, start=1):
             z = F.conv2d(z, state[f"{key}.conv{number}.weight"], stride=step, padding=padding)

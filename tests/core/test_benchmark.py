@@ -5,15 +5,20 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+from collections.abc import Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sernet_core.benchmark import run as module
-from sernet_core.benchmark.cases import LEVELS, TUTORIAL, tutorial
-from sernet_core.benchmark.run import Settings, run
+from sernet_core.benchmark.cases import PARTS, TUTORIAL, Entry, tutorial
+from sernet_core.benchmark.gather import Settings
+from sernet_core.benchmark.page import stages_of
+from sernet_core.benchmark.run import run
 from sernet_core.benchmark.timing import SLOW_REPEATS, WARM_UP, interleave, speedup, summary
+from sernet_core.checkpoint import load_checkpoint
 from sernet_core.cli import main
 from sernet_core.engines.base import Source
 from sernet_core.engines.cache import EngineCache
@@ -22,6 +27,7 @@ from sernet_core.engines.parity import street_frames
 from sernet_core.engines.plan import Plan
 from sernet_core.errors import InputError
 from sernet_core.labels import overlay
+from sernet_core.peers.registry import PEERS, cost
 
 
 class Clock:
@@ -91,10 +97,10 @@ def test_results_are_kept_and_gone_on_with(
 ) -> None:
     measured = module._measured
 
-    def interrupted(settings: Settings, width: int, height: int, *, quiet: bool):
+    def interrupted(settings: Settings, width: int, height: int, extra, *, quiet: bool):
         if (width, height) == (64, 64):
             raise KeyboardInterrupt
-        return measured(settings, width, height, quiet=quiet)
+        return measured(settings, width, height, extra, quiet=quiet)
 
     monkeypatch.setattr(module, "_measured", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -109,11 +115,13 @@ def test_results_are_kept_and_gone_on_with(
     assert report["done"] == [[96, 64], [64, 64]]
     assert report["rows"][: len(first["rows"])] == first["rows"]  # not measured again
     assert [(row["engine"], row["level"]) for row in first["rows"]] == [
-        *(("eager", level) for level in LEVELS),
+        *(("eager", level) for level in ("network", "mask", "overlay", *PARTS)),
         (TUTORIAL, "overlay"),
     ]
     eager = next(row for row in report["rows"] if row["engine"] == "eager")
     assert eager["speedup"]["median"] == 1.0 and eager["runs"] == 2 and eager["median_ms"] > 0
+    mask = next(row for row in report["rows"] if row["level"] == "mask")
+    assert mask["over_network"]["median"] > 0 and "beyond_network_ms" in mask
     with pytest.raises(InputError, match="other settings, machine or versions"):
         run(settings_of(small_model, repeats=3), tmp_path, quiet=True)
 
@@ -128,7 +136,7 @@ def test_command_writes_all_three(
     text = capsys.readouterr().out
     assert f"written: {out / 'benchmark.html'}" in text and "1.00x" in text
     assert {row["precision"] for row in report["rows"]} == {"fp32", "bf16"}
-    assert "has no fp16 on cpu" in report["faults"]["small openvino:fp16"]
+    assert "has no fp16 on cpu" in report["faults"][f"{small_model} openvino:fp16"]
     with (out / "benchmark.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert len(lines) == len(report["rows"])
@@ -137,12 +145,50 @@ def test_command_writes_all_three(
     page = (out / "benchmark.html").read_text()
     assert "has no fp16 on cpu" in page and "96x64" in page and "<script" not in page
     for row in report["rows"]:
-        assert f"{row['speedup']['median']:.2f}x" in page
+        assert row["level"] in PARTS or f"{row['speedup']['median']:.2f}x" in page
+
+
+def test_peers_stand_beside_and_what_is_missing_says_so(small_model: Path, tmp_path: Path) -> None:
+    settings = settings_of(small_model, sizes=((96, 64),), peers=("unet-r18", "segformer-b0"), repeats=1)
+    report = run(settings, tmp_path, quiet=True)
+    of_peers = [row for row in report["rows"] if row["model"] == "unet-r18"]
+    assert [(row["engine"], row["level"]) for row in of_peers] == [("eager", "network")]
+    if fault := PEERS["segformer-b0"].obstacle():
+        assert report["faults"]["segformer-b0"] == fault
+        assert "segformer-b0" not in report["costs"]
+    assert report["costs"]["unet-r18"]["parameters"] == 14_329_659
+    assert report["costs"]["small"]["gmac"]["96x64"] == pytest.approx(
+        cost(load_checkpoint(small_model).info.network, 96, 64)[1] / 1e9, abs=0.01
+    )
+    page = (tmp_path / "benchmark.html").read_text()
+    assert "unet-r18, eager fp32" in page and "14.33 M" in page
+
+
+def test_further_tasks_take_turns_and_tell_their_stages(small_model: Path, tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    @contextmanager
+    def extra(settings: Settings, entries: Sequence[Entry], frames: Sequence[np.ndarray]):
+        eager = next(entry for entry in entries if entry.level == "mask")
+        yield [Entry(eager.case, "message", asked.append, 12.34, lambda: {"decode": 1.5, "total": 0.001})]
+        asked.append(-1)
+
+    report = run(settings_of(small_model, sizes=((96, 64),), nodes=True), tmp_path, extra, quiet=True)
+    assert len(asked) == 2 + WARM_UP + 1 and asked[-1] == -1
+    row = next(row for row in report["rows"] if row["level"] == "message")
+    assert row["split_ms"] == {"decode": 1.5, "total": 0.001} and row["built_memory_mb"] == 12.3
+    stages = stages_of([*report["rows"][:-2], row])
+    assert set(stages) >= {"prepare", "network", "upsample", "node: decode", "delivery", "message to mask"}
+    assert stages["delivery"] == pytest.approx(row["median_ms"] - 0.001)
+    assert "1.50" in (tmp_path / "benchmark.html").read_text()
+    with pytest.raises(InputError, match="other settings"):  # without nodes it is another run
+        run(settings_of(small_model, sizes=((96, 64),)), tmp_path, quiet=True)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ("--peers unet-r51", "Did you mean 'unet-r50'"),
         ("--engines steam", "unknown engine 'steam'"),
         ("--repeats -1", "repeats >= 1"),
         ("--model nowhere", "unknown model"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sernet_core.checkpoint import SHIPPED, load_checkpoint, read_info, save_checkpoint
-from sernet_core.cli import COMMANDS, main
+from sernet_core.cli import BROKEN_PIPE, COMMANDS, main
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -34,6 +34,18 @@ def test_without_torch_it_says_what_to_do() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 2
     assert "--system-site-packages" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["models"], ["engines"], ["engines", "--help"]])
+def test_a_reader_that_has_seen_enough_is_no_error(arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "sernet_core.cli", *arguments]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert done.stderr == ""
+    # argparse by itself takes no notice of help that cannot be written.
+    assert done.returncode == BROKEN_PIPE or "--help" in arguments
 
 
 BARE = "import sys\nfor name in ('numpy', 'cv2', 'torch', 'yaml', 'tqdm'): sys.modules[name] = None\n"

@@ -77,7 +77,7 @@ def test_a_list_that_is_not_utf8(tree: Path) -> None:
 def test_parts_of_a_tree_share_no_frame(tree: Path) -> None:
     (tree / "train.txt").write_text("g0\nf1.png\n")
     (tree / "notes.txt").write_text("f0\n")  # no part
-    with pytest.raises(InputError, match=r"train\.txt: lists 1 frame\(s\) of val, the first is f1"):
+    with pytest.raises(InputError, match=r"1 frame\(s\) of val are in train too, the first is f1"):
         open_dataset(tree, "val")
     (tree / "val").rename(tree / "trainval")  # a union has frames of both by its nature
     (tree / "val.txt").rename(tree / "trainval.txt")
@@ -110,7 +110,7 @@ def test_refusals_name_the_file(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="f9"):
         open_dataset(tree, "val")
     (tree / "val.txt").write_text("f0\nf0\n")
-    with pytest.raises(InputError, match="f0 twice"):
+    with pytest.raises(InputError, match="f0 is there twice"):
         open_dataset(tree, "val")
     (tree / "val.txt").unlink()
     (tree / "val/labels/f1.png").unlink()
@@ -149,3 +149,12 @@ def test_camvid_is_the_standard_split(data_root: Path) -> None:
         dataset = open_dataset(data_root / "camvid", split)
         assert len(dataset) == count and dataset.classes is CAMVID
         assert dataset[0].image.shape == (360, 480, 3)
+
+
+def test_synthetic_conditions() -> None:
+    whole, night, fog = (open_dataset("synthetic", name) for name in ("val", "night", "fog"))
+    assert len(night) == len(fog) == 25
+    assert (night[3].image == whole[78].image).all()
+    assert {sequence.condition for sequence in fog._sequences} == {"fog"}  # type: ignore[attr-defined]
+    seen = fog[3]
+    assert seen.label is not None and (np.unique(seen.label) != 255).sum() > 5

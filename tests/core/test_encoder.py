@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sernet_core.blocks import AttentionBoostingGate, BoostedConv, GateKind
-from sernet_core.encoder import DEPTHS, OUTPUT_STRIDES, STAGE_WIDTHS, Encoder, load_imagenet_encoder
+from sernet_core.encoder import DEPTHS, OUTPUT_STRIDES, BasicBlock, Encoder
 from sernet_core.errors import CheckpointError
+from sernet_core.pretrained import load_imagenet_encoder
 
 EVEN, ODD = (64, 96), (65, 99)  # multiples of 32; odd at every stage
 
@@ -50,7 +51,7 @@ def assert_same(features: tuple[Tensor, ...], expected: list[Tensor]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("depth", "size"), [(18, EVEN), (18, ODD), (34, ODD), (50, EVEN), (50, ODD), (101, ODD)]
+    ("depth", "size"), [(18, EVEN), (18, ODD), (29, ODD), (34, ODD), (50, EVEN), (50, ODD), (101, ODD)]
 )
 @torch.no_grad()
 def test_plain_trunk_equals_the_reference(depth: int, size: tuple[int, int]) -> None:
@@ -65,10 +66,10 @@ def test_plain_trunk_equals_transformers(depth: int) -> None:
         "transformers", reason="a second reference; not among the requirements"
     )
     encoder = make_encoder(depth)
-    basic = depth < 50
+    basic = DEPTHS[depth].block is BasicBlock
     config = transformers.ResNetConfig(
-        depths=list(DEPTHS[depth][1]),
-        hidden_sizes=[width * (1 if basic else 4) for width in STAGE_WIDTHS],
+        depths=list(DEPTHS[depth].counts),
+        hidden_sizes=list(DEPTHS[depth].outputs),
         layer_type="basic" if basic else "bottleneck",
         downsample_in_bottleneck=True,  # the first version of the network
     )
@@ -159,10 +160,11 @@ def test_boosted_convolution() -> None:
 def test_feature_shapes(depth: int, output_stride: int) -> None:
     with torch.device("meta"):
         features = Encoder(depth, output_stride, "learned")(torch.empty(2, 3, 736, 960))
-    e = 1 if depth < 50 else 4
+    e = 1 if depth in (18, 34) else 4
+    widest = 256 if depth == 29 else 512
     strides = [2, 4, 8, min(16, output_stride), output_stride]
     for feature, channels, stride in zip(
-        features, [64, 64 * e, 128 * e, 256 * e, 512 * e], strides, strict=True
+        features, [64, 64 * e, 128 * e, 256 * e, widest * e], strides, strict=True
     ):
         assert feature.shape == (2, channels, 736 // stride, 960 // stride)
 

@@ -79,7 +79,7 @@ def test_a_file_with_other_masks_is_not_kept(
         return metadata, lambda frame: run(frame)[::-1]
 
     for form, message in (
-        (module.Format(".pt2", (), write, wrong), "agrees with the network on"),
+        (module.Format(".pt2", (), write, wrong), "agrees with eager on"),
         (module.Format(".pt2", (), lambda graph, file, _: write(graph, file, {}), read), "lost its metadata"),
     ):
         monkeypatch.setitem(FORMATS, "torch", form)
@@ -95,6 +95,7 @@ def test_a_file_with_other_masks_is_not_kept(
         ("onxn", "a.onnx", (96, 64), "Did you mean 'onnx'"),
         ("torch", "a.pt", (96, 64), r"ends in \.pt2"),
         ("torch", "a.pt2", (96, 32), "needs 64 to"),
+        ("tensorrt", "a.ep", (96, 64), "format tensorrt: runs on cuda, not on cpu"),
     ],
 )
 def test_refusals(small_model: Path, kind: str, name: str, size: tuple[int, int], message: str) -> None:

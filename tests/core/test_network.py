@@ -38,7 +38,7 @@ def variants() -> list[NetworkConfig]:
         variant(18, OUTPUT_STRIDES[(index + index // 3) % 3], switches, gate, fusion, index % 5 > 0)
         for index, (switches, gate, fusion) in enumerate(combinations)
     ]
-    for depth in (34, 50, 101):
+    for depth in (29, 34, 50, 101):
         found += [
             variant(depth, 8, (True, True, True, False), "learned", "concat", True),
             variant(depth, 16, (True, False, False, True), "fixed", "add", False),
@@ -225,7 +225,7 @@ def test_resize_aligns_pixel_centres() -> None:
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        ({"depth": 20}, "depth: 20 is not one of 18, 34, 50, 101"),
+        ({"depth": 20}, "depth: 20 is not one of 18, 29, 34, 50, 101"),
         ({"output_stride": 4}, "output_stride: 4 is not one of 8, 16, 32"),
         ({"gate": "none"}, "gate: 'none' is not one of learned, fixed"),
         ({"fusion": "sum"}, "fusion: 'sum' is not one of concat, add, gated"),

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import cv2
+import layout_trees as trees
 import numpy as np
 import pytest
 
@@ -80,3 +81,14 @@ def test_a_full_disk_is_one_line(
 def test_bad_alpha(small_model: Path, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert run(small_model, tree / "val/images", tmp_path / "out", "--alpha", "1.5") == 2
     assert "from 0 to 1" in capsys.readouterr().err
+
+
+def test_a_split_of_a_data_set(small_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    root, out = trees.cityscapes(tmp_path / "cities"), tmp_path / "out"
+    command = ["predict", str(root), "--model", str(small_model), "--input-size", "96x64", "--out", str(out)]
+    assert main([*command, "--split", "test"]) == 0
+    assert {path.name for path in out.iterdir()} == {
+        f"berlin_{n:06d}_000019_{kind}.png" for n in (0, 1) for kind in ("mask", "overlay")
+    }
+    assert main(command) == 2
+    assert "choose one of its splits, test, train, val" in capsys.readouterr().err

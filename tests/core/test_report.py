@@ -112,6 +112,16 @@ def test_page_shows_the_figures_of_the_report() -> None:
     assert "camvid/val <&>" in page.words
 
 
+def test_page_shows_what_was_unusual_but_not_without_end() -> None:
+    _, page = page_of(REPORT | {"notes": ["metadata.yaml is <missing>"], "unreadable": ["a.png: torn"]})
+    assert "metadata.yaml is <missing>" in page.words and "Not read: a.png: torn" in page.words
+    _, page = page_of(REPORT | {"unreadable": [f"f{index}: torn" for index in range(100)]})
+    assert "f29: torn" in page.words and "f30: torn" not in page.words
+    assert "and 70 more in report.json" in page.words
+    _, page = page_of(REPORT)
+    assert "Notes" not in page.words
+
+
 def test_page_of_a_failed_run_without_truth() -> None:
     report = copy.deepcopy(REPORT)
     report |= {
@@ -278,7 +288,7 @@ def test_scatter_chart_places_and_names_its_points() -> None:
     names = [text.text for text in chart.iter("text") if text.text in ("fast", "slow & good")]
     assert names == ["fast", "slow & good"]  # from left to right
     (fast_x, fast_y), (slow_x, slow_y) = dots
-    origin_x, origin_y = 52, 230 - 40
+    origin_x, origin_y = 60, 230 - 40
     assert (slow_x - origin_x) == pytest.approx(2 * (fast_x - origin_x), abs=0.3)
     assert (origin_y - slow_y) == pytest.approx(2 * (origin_y - fast_y), abs=0.3)
     assert "Nothing was measured" in scatter_chart([], x_label="", y_label="")

@@ -95,7 +95,7 @@ def test_bad_frames(small_model: Path, image: np.ndarray) -> None:
 def test_non_finite_output_is_no_mask(small_model: Path) -> None:
     segmenter = Segmenter.load(small_model)
     with torch.no_grad():
-        segmenter._network.head.classify.bias[0] = float("nan")
+        segmenter._source.model.network.head.classify.bias[0] = float("nan")
     with pytest.raises(EngineError, match="not finite"):
         segmenter.segment(noise(64, 96))
 

@@ -205,3 +205,11 @@ def test_command_refuses_bad_options(
     assert main(["synthesize", *options]) == 2
     assert capsys.readouterr().err.startswith("sernet synthesize: ")
     assert not list(tmp_path.iterdir())
+
+
+def test_fog_hides_what_is_far_and_is_not_drawn_for_training() -> None:
+    assert "fog" not in CONDITIONS
+    day, fog = (Sequence("brickford", condition, 5, SMALL)[0] for condition in ("day", "fog"))
+    assert (day.label == fog.label).all()
+    end_of_the_street = np.s_[20:60, 60:100]
+    assert fog.image[end_of_the_street].std() < 0.6 * day.image[end_of_the_street].std()

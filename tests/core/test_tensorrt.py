@@ -9,6 +9,7 @@ import ast
 import importlib.util
 import inspect
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -23,6 +24,8 @@ from sernet_core.engines.choose import build
 from sernet_core.engines.parity import street_frames
 from sernet_core.engines.plan import Plan
 from sernet_core.engines.tensorrt import TensorRt
+from sernet_core.errors import ConfigError
+from sernet_core.export import FORMATS, export
 
 # Tracing and converting take long on a machine that is busy with other things.
 pytestmark = pytest.mark.timeout(600)
@@ -50,7 +53,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
 
     package = ModuleType("torch_tensorrt")
     package.dynamo = SimpleNamespace(compile=record("compile", lambda program, **_: program))
-    package.save = record("save", lambda module, path, **_: torch.export.save(module, path))
+    package.save = record(
+        "save",
+        lambda module, path, extra_files=None, **_: torch.export.save(module, path, extra_files=extra_files),
+    )
     package.load = record("load", torch.export.load)
     monkeypatch.setitem(sys.modules, "torch_tensorrt", package)
     stand_in(monkeypatch)
@@ -82,15 +88,32 @@ def test_an_engine_is_built_once_saved_and_loaded(
     assert len(list(tmp_path.glob("tensorrt-*"))) == 2  # an engine fits one size
 
 
+def test_export_writes_one_file_for_one_size(
+    small_model: Path, tmp_path: Path, calls: list[Call], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = source_of(small_model, tmp_path)
+    path = tmp_path / "street.ep"
+    with pytest.raises(ConfigError, match="is for one size, not for any"):
+        export(source, "tensorrt", path, None)
+    form = replace(FORMATS["tensorrt"], precision="bf16")  # a CPU has no fp16
+    monkeypatch.setitem(FORMATS, "tensorrt", form)
+    assert export(source, "tensorrt", path, (101, 70)) == [path]
+    assert [name for name, _, _ in calls] == ["compile", "save", "load"]
+    _bind_all(calls)
+    metadata, run = form.read(path)
+    assert metadata["size"] == "101x70" and metadata["precision"] == "bf16" and metadata["device"]
+    frame = street_frames(70, 101, 1)[0]
+    wanted = build("eager", source, source.plan((70, 101), (70, 101))).segment(frame).mask
+    assert (run(frame) == wanted).mean() > 0.9
+
+
 def test_calls_fit_the_packages_signatures(small_model: Path, tmp_path: Path, calls: list[Call]) -> None:
     found = _package_folder()
     if found is None:
         pytest.skip("torch-tensorrt is not installed: pip install --no-deps -r requirements/tensorrt.txt")
     build("tensorrt", source_of(small_model, tmp_path), PLAN)
     assert {name for name, _, _ in calls} == set(CALLS)
-    for name, args, kwargs in calls:
-        file, function = CALLS[name]
-        _signature(found / file, function).bind(*args, **kwargs)
+    _bind_all(calls)
     with pytest.raises(TypeError, match="enabled_precisions"):  # this check can fail
         _signature(found / "dynamo/_compiler.py", "compile").bind(None, enabled_precisions=set())
 
@@ -122,6 +145,14 @@ def test_the_pins_are_of_one_minor_version() -> None:
 
 def test_it_is_an_engine_like_the_others() -> None:
     assert issubclass(TensorRt, Engine) and TensorRt.resolve("cuda:0", "auto") == "fp16"
+
+
+def _bind_all(calls: list[Call]) -> None:
+    """Hold calls against the package's signatures, where it is installed."""
+    if (found := _package_folder()) is not None:
+        for name, args, kwargs in calls:
+            file, function = CALLS[name]
+            _signature(found / file, function).bind(*args, **kwargs)
 
 
 def _package_folder() -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ WITHOUT_ROS = {
     "test_command_lines.py",
     "test_compare.py",
     "test_compressed_codec.py",
+    "test_evaluate_offline.py",
     "test_fastdds.py",
     "test_finish.py",
     "test_image_codec.py",
@@ -68,6 +70,40 @@ def live(request: pytest.FixtureRequest):
 
 
 @pytest.fixture
+def segment(tmp_path: Path):
+    """Starts processes that run until the test ends: `segment("-p", "model:=...")`."""
+    from segment_process import Process
+
+    running: list[Process] = []
+
+    def start(*arguments: str, **options) -> Process:
+        running.append(Process(tmp_path / f"process{len(running)}.log", *arguments, **options))
+        return running[-1]
+
+    yield start
+    for one in running:
+        if one.process.poll() is None:
+            one.process.kill()
+            one.process.wait()
+
+
+@pytest.fixture
+def user():
+    """Makes users that talk to processes: `user(process)`."""
+    from live import User
+
+    users: list[User] = []
+
+    def make(process) -> User:
+        users.append(User(process.namespace))
+        return users[-1]
+
+    yield make
+    for one in users:
+        one.end()
+
+
+@pytest.fixture
 def folder(tmp_path: Path) -> tuple[Path, list[np.ndarray]]:
     """Four images whose names sort wrongly as text, the last of another size."""
     sizes = [(64, 48), (64, 48), (64, 48), (33, 21)]
@@ -89,3 +125,55 @@ def tree(tmp_path: Path) -> tuple[Path, list[np.ndarray]]:
     (tmp_path / "val.txt").write_text("s0\ns1\n")
     pictures.write_png(tmp_path / "demo" / "images" / "d.png", pictures.noise(40, 30))
     return tmp_path, labels
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A depth-18 checkpoint with random weights."""
+    import torch
+    from evaluating import SIZE
+
+    from sernet_core.checkpoint import CheckpointInfo, save_checkpoint
+    from sernet_core.labels import CAMVID
+    from sernet_core.network import NetworkConfig, build_network
+
+    torch.manual_seed(0)
+    config = NetworkConfig(depth=18, dbn_rates=(1, 2, 3))
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    info = CheckpointInfo(config, CAMVID, SIZE, notice="Only for tests.")
+    save_checkpoint(path, build_network(config), info)
+    return path
+
+
+@pytest.fixture(scope="session")
+def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six frames of the synthetic street, a tenth of a second apart."""
+    from evaluating import SIZE
+
+    from sernet_ros.bag.frame_writer import RecordingOptions, write_bag
+    from sernet_ros.sources import SyntheticOptions, open_source
+
+    path = tmp_path_factory.mktemp("bags") / "street"
+    source = open_source("synthetic", None, SyntheticOptions(size=SIZE, frames=6))
+    write_bag(source, RecordingOptions(rate=10.0, start_ns=50 * 10**9), path)
+    return path
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """For programs that take the signals for themselves and are run in this process."""
+    numbers = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def listener():
+    """Who listens to a replayer."""
+    from listening import Listener
+
+    one = Listener()
+    yield one
+    one.close()

@@ -11,7 +11,7 @@ import pytest
 
 from sernet_core.labels import CAMVID
 from sernet_core.report import OverlayVideo
-from sernet_ros.make_bag import RecordingOptions, write_bag
+from sernet_ros.bag.frame_writer import RecordingOptions, write_bag
 from sernet_ros.offline import play
 from sernet_ros.recording import Recording
 from sernet_ros.sources import Picture, Source, open_source
@@ -29,9 +29,9 @@ class Constant:
     def __init__(self) -> None:
         self.memory_mb: list[float] = []
 
-    def segment(self, image: np.ndarray) -> SimpleNamespace:
+    def segment(self, image: np.ndarray, *, confidence: bool = False) -> SimpleNamespace:
         self.memory_mb.append(psutil.Process().memory_info().rss / MEGABYTE)
-        return SimpleNamespace(mask=np.full(image.shape[:2], 3, np.uint8))
+        return SimpleNamespace(mask=np.full(image.shape[:2], 3, np.uint8), confidence=None)
 
 
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])

@@ -17,7 +17,8 @@ from sernet_ros.bag.messages import image_message
 from sernet_ros.bag.record import record_answers
 from sernet_ros.bag.topics import TopicChoice
 from sernet_ros.bag.writer import BagWriter
-from sernet_ros.recording import MASK, OVERLAY
+from sernet_ros.compressed_codec import compressed_to_rgb
+from sernet_ros.recording import CONFIDENCE, MASK, OVERLAY
 
 RADAR = "float32 range\nacme_msgs/Inner inner\n" + "=" * 80 + "\nMSG: acme_msgs/Inner\nuint8 level\n"
 
@@ -39,11 +40,13 @@ def source(path: Path, radar: str = RADAR) -> Path:
     return path
 
 
-def add_answers(path: Path, new: Path, stamps: list[int]) -> list[str]:
+def add_answers(path: Path, new: Path, stamps: list[int], confidence: bool = True) -> list[str]:
     with record_answers(path, TopicChoice(), new, CAMVID, lambda words: None) as recorder:
         for stamp in stamps:
             recorder.take(MASK, stamp, "front", np.full((12, 16), 3, np.uint8))
             recorder.take(OVERLAY, stamp, "front", np.full((12, 16, 3), 90, np.uint8))
+            if confidence:
+                recorder.take(CONFIDENCE, stamp, "front", np.full((12, 16), 200, np.uint8))
     return recorder.notes
 
 
@@ -75,6 +78,14 @@ def test_answers_stand_beside_everything_else(tmp_path: Path) -> None:
     assert masks[0][1].encoding == "mono8" and bytes(masks[0][1].data) == bytes([3]) * 192
     overlays = [decoded for topic, _, decoded in found if topic == "/front/semantic_overlay/compressed"]
     assert len(overlays) == 2 and overlays[0].format == "rgb8; jpeg compressed bgr8"
+    certain = [(at, decoded) for topic, at, decoded in found if topic == "/front/confidence"]
+    assert [(at, one.encoding, bytes(one.data)) for at, one in certain] == [
+        (15 * 10**8, "mono8", bytes([200]) * 192),
+        (35 * 10**8, "mono8", bytes([200]) * 192),
+    ]
+    assert certain[0][1].header == masks[0][1].header
+    colors = [decoded for topic, _, decoded in found if topic == "/front/color_mask/compressed"]
+    assert len(colors) == 2 and (compressed_to_rgb(colors[0]) == CAMVID.palette[3]).all()
     images = [decoded for topic, _, decoded in found if topic == "/front/image_raw"]
     assert [image.data[0] for image in images] == [0, 1, 2]
     radar = [(decoded.range, decoded.inner.level) for topic, _, decoded in found if topic == "/radar"]
@@ -97,6 +108,10 @@ def test_old_answers_are_replaced_and_unknown_types_left_out(tmp_path: Path) -> 
     notes = add_answers(tmp_path / "first", tmp_path / "second", [2 * 10**9, 3 * 10**9])
     assert "/front/semantic_mask: replaced by the new answers" in notes
     assert topics_of(tmp_path / "second")["/front/semantic_mask"]["message_count"] == 2
+    assert "/front/confidence" in topics_of(tmp_path / "second")
+    assert not [note for note in notes if "understood" in note]
+    add_answers(tmp_path / "second", tmp_path / "third", [10**9], confidence=False)
+    assert "/front/confidence" not in topics_of(tmp_path / "third"), "that of another run must not stay"
     assert "/radar" not in topics_of(tmp_path / "second")
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sernet_ros.compressed_codec import compressed_to_rgb, fill_compressed
+from sernet_ros.compressed_codec import compress, compressed_to_ids, compressed_to_rgb, fill_compressed
 from sernet_ros.image_codec import ImageRejectedError
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (18, 24, 3), np.uint8)
@@ -79,3 +79,29 @@ def test_a_compressed_mask_loses_nothing() -> None:
     assert sent.header == "header" and sent.format == "mono8; png compressed mono8"
     stored = cv2.imdecode(np.frombuffer(sent.data, np.uint8), cv2.IMREAD_UNCHANGED)
     assert (stored == mask).all() and stored.ndim == 2
+
+
+@pytest.mark.parametrize("image", [IMAGE, IMAGE[..., 0]], ids=["colour", "grey"])
+@pytest.mark.parametrize(("kind", "loss"), [("png", 0), ("jpeg", 40)])
+def test_what_is_compressed_can_be_read_again(image: np.ndarray, kind: str, loss: int) -> None:
+    smooth = cv2.GaussianBlur(image, (9, 9), 4)
+    words, data = compress(smooth, kind, 95)
+    assert kind in words and data.dtype == np.uint8 and data.ndim == 1
+    decoded = compressed_to_rgb(SimpleNamespace(format=words, data=data)).astype(int)
+    assert np.abs(decoded - (smooth if smooth.ndim == 3 else smooth[..., None])).max() <= loss
+
+
+def test_class_ids_come_back_exactly_or_are_refused() -> None:
+    ids = IMAGE[..., 0] % 11
+    words, data = compress(ids)
+    np.testing.assert_array_equal(compressed_to_ids(SimpleNamespace(format=words, data=data)), ids)
+    for broken, reason in (
+        (SimpleNamespace(format="mono8; jpeg compressed mono8", data=data), "lossy_ids"),
+        (message(IMAGE, ".png", "png"), "no_ids"),
+        (message(ids.astype(np.uint16), ".png", "16UC1; png compressed"), "no_ids"),
+        (SimpleNamespace(format="png", data=b""), "zero_size"),
+        (SimpleNamespace(format="png", data=data[:30].tobytes()), "undecodable"),
+    ):
+        with pytest.raises(ImageRejectedError) as caught:
+            compressed_to_ids(broken)
+        assert caught.value.reason == reason

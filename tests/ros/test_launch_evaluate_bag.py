@@ -11,7 +11,7 @@ from colcon_workspace import Workspace
 from installed import save_small_model
 from test_launch import STANDIN, real_launch
 
-from sernet_ros.make_bag import RecordingOptions, write_bag
+from sernet_ros.bag.frame_writer import RecordingOptions, write_bag
 from sernet_ros.sources import SyntheticOptions, open_source
 
 pytest.importorskip("colcon_core", reason="colcon is not installed (requirements/dev.txt)")

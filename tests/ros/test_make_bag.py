@@ -16,8 +16,8 @@ import yaml
 from sernet_core.errors import InputError
 from sernet_core.labels import CAMVID
 from sernet_ros import make_bag
+from sernet_ros.bag.frame_writer import RecordingOptions, write_bag
 from sernet_ros.bag.topics import TopicChoice
-from sernet_ros.make_bag import RecordingOptions, write_bag
 from sernet_ros.sources import Picture, Source, Unreadable, open_source
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -20,8 +20,9 @@ class Rule:
 
     classes: ClassSet = CAMVID
 
-    def segment(self, image: np.ndarray) -> SimpleNamespace:
-        return SimpleNamespace(mask=np.ascontiguousarray(image[:, :, 0]))
+    def segment(self, image: np.ndarray, *, confidence: bool = False) -> SimpleNamespace:
+        certain = np.ascontiguousarray(image[:, :, 1]) if confidence else None
+        return SimpleNamespace(mask=np.ascontiguousarray(image[:, :, 0]), confidence=certain)
 
 
 def halves(upper: int, lower: int) -> np.ndarray:

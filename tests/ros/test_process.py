@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from live import PATIENCE, User, array_of, fresh_domain, fresh_namespace, picture
+from diagnostic_msgs.msg import DiagnosticArray
+from live import User, array_of, picture
 from proc import has_large_segment, takes_signals
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from segment_process import FAKE_NETWORK, IMPORT_PATIENCE, MAIN, ROOT
+from std_srvs.srv import SetBool
 
 from sernet_core.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from sernet_core.labels import CAMVID
 from sernet_core.network import NetworkConfig, build_network
 from sernet_core.runtime import Segmenter
-
-ROOT = Path(__file__).parents[2]
-MAIN = "import sys; from sernet_ros.node import main; sys.exit(main())"
-IMPORT_PATIENCE = 4 * PATIENCE
-"""Seconds for a process that has torch to import first."""
 
 
 @pytest.fixture(scope="module")
@@ -35,65 +31,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "small.safetensors"
     save_checkpoint(path, build_network(config), CheckpointInfo(config, CAMVID, (96, 64)))
     return path
-
-
-class Process:
-    """`segment` in a namespace of its own, with its output in a file."""
-
-    def __init__(self, log: Path, *arguments: str, code: str = MAIN) -> None:
-        self.namespace = fresh_namespace()
-        self.log = log
-        environment = {**os.environ, "ROS_DOMAIN_ID": str(fresh_domain()), "OMP_NUM_THREADS": "1"}
-        environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")])
-        command = [sys.executable, "-c", code, "--ros-args", "-r", f"__ns:={self.namespace}", *arguments]
-        with log.open("w") as output:
-            self.process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, cwd=log.parent, env=environment
-            )
-
-    def output(self) -> str:
-        return self.log.read_text()
-
-    def says(self, words: str) -> None:
-        deadline = time.monotonic() + IMPORT_PATIENCE
-        while words not in self.output():
-            assert self.process.poll() is None and time.monotonic() < deadline, self.output()
-            time.sleep(0.05)
-
-    def end(self, *signals: int) -> int:
-        """Send signals right after each other, and wait for the exit code."""
-        for number in signals:
-            self.process.send_signal(number)
-            time.sleep(0.05)
-        return self.process.wait(IMPORT_PATIENCE)
-
-
-@pytest.fixture
-def segment(tmp_path: Path) -> Iterator:
-    running: list[Process] = []
-
-    def start(*arguments: str, code: str = MAIN) -> Process:
-        running.append(Process(tmp_path / f"segment{len(running)}.log", *arguments, code=code))
-        return running[-1]
-
-    yield start
-    for one in running:
-        if one.process.poll() is None:
-            one.process.kill()
-            one.process.wait()
-
-
-@pytest.fixture
-def user() -> Iterator:
-    users: list[User] = []
-
-    def make(process: Process) -> User:
-        users.append(User(process.namespace))
-        return users[-1]
-
-    yield make
-    for one in users:
-        one.end()
 
 
 def plain_mask(model: Path, image: np.ndarray) -> np.ndarray:
@@ -179,27 +116,47 @@ def test_a_missing_package_is_told_with_the_remedy(segment, package: str, words:
     assert "Traceback" not in process.output()
 
 
+def test_an_answer_is_kept_for_a_client_that_is_not_known_yet(segment, user) -> None:
+    """As when a lifecycle manager asks a node that has just come up: for longer than Fast DDS's 0.1 s.
+
+    The client of this test can never be known: no service offers what its QoS asks for. So the node's one
+    thread for callbacks waits to no avail, and the gap between two reports shows how long.
+    """
+    process = segment("-p", "diagnostics_period:=0.1", code=FAKE_NETWORK + MAIN)
+    one: User = user(process)
+    reports: list[float] = []
+    one.user.create_subscription(
+        DiagnosticArray, "/diagnostics", lambda _: reports.append(time.monotonic()), 10
+    )
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    client = one.user.create_client(SetBool, "sernet_segmenter/enable", qos_profile=latched)
+    one.until(lambda: one.values().get("state") == "active", "the node is active", IMPORT_PATIENCE)
+    reports.clear()
+    asked = 0.0
+
+    def has_waited() -> bool:
+        nonlocal asked
+        if time.monotonic() - asked > 5.0:  # A request from before the node knew of the client is lost.
+            asked = time.monotonic()
+            client.call_async(SetBool.Request(data=False))
+        return any(after - before > 1.5 for before, after in pairwise(reports))
+
+    one.until(has_waited, "an answer was kept back")
+    one.until(lambda: one.values().get("enabled") == "false", "the request was carried out")
+    assert process.end(signal.SIGINT) == 0, process.output()
+
+
 @pytest.mark.parametrize("where", ["load", "segment"])
 def test_a_network_that_hangs_does_not_keep_the_process(segment, user, where: str) -> None:
-    fake = f"""
-import sys, time
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from live import FakeSegmenter
-from sernet_core import runtime
+    hanging = f"""
+import time
 
-class Hanging(FakeSegmenter):
-    @classmethod
-    def load(cls, model, **_):
-        if "{where}" == "load":
-            time.sleep(1000)
-        return FakeSegmenter.load(cls(), model)
+def hang(*_, **__):
+    time.sleep(1000)
 
-    def segment(self, image):
-        time.sleep(1000)
-
-runtime.Segmenter = Hanging
+Fake.{where} = hang
 """
-    process = segment(code=fake + MAIN)
+    process = segment(code=FAKE_NETWORK + hanging + MAIN)
     if where == "load":
         process.says("loading model")
     else:

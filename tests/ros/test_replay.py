@@ -1,134 +1,21 @@
-"""The replayer: its pace, and what it publishes as a process of its own."""
+"""What the replayer publishes, as a process of its own: pixels, headers, pace, quality of service."""
 
 from __future__ import annotations
 
 import itertools
-import os
 import signal
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import rclpy
-from proc import has_large_segment, takes_signals
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import Image
+from listening import PATIENCE, Listener, pixels, stamps, start_replayer, wait_for
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 
-from sernet_core.errors import InputError
-from sernet_ros.ahead import read_ahead
 from sernet_ros.bag.formats import IMAGE_TYPE
 from sernet_ros.bag.messages import image_message
 from sernet_ros.bag.writer import BagWriter
-from sernet_ros.clock import from_time
-from sernet_ros.image_codec import fill
 from sernet_ros.matching import rate_of, read_log
-from sernet_ros.replay import Pace
-
-ROOT = Path(__file__).resolve().parents[2]
-DOMAIN = 1 + (os.getpid() + 37) % 100
-PATIENCE = 40.0  # seconds until something counts as failed, on a busy machine
-
-
-class Listener:
-    """Subscribes to what a replayer publishes, in a context and a thread of its own."""
-
-    def __init__(self, answer: bool = False) -> None:
-        self.namespace = f"/replay{os.getpid()}_{time.monotonic_ns()}"
-        self.images: list[Image] = []
-        self.truths: list[Image] = []
-        self.clocks: list[int] = []
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context, domain_id=DOMAIN)
-        self.node = node = Node("listener", namespace=self.namespace, context=self._context)
-        deep = QoSProfile(depth=200)
-        self._masks = node.create_publisher(Image, "semantic_mask", deep)
-        node.create_subscription(Image, "image", self._answer if answer else self.images.append, deep)
-        node.create_subscription(Image, "ground_truth", self.truths.append, deep)
-        node.create_subscription(
-            Clock, "/clock", lambda tick: self.clocks.append(from_time(tick.clock)), deep
-        )
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(node)
-        self._thread = threading.Thread(target=self._spin, daemon=True)
-        self._thread.start()
-
-    def _answer(self, message: Image) -> None:
-        self.images.append(message)
-        self._masks.publish(fill(Image(), np.zeros((2, 2), np.uint8), message.header))
-
-    def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            return
-
-    def close(self) -> None:
-        self._executor.shutdown()
-        self._context.try_shutdown()
-        self._thread.join(5.0)
-
-    def replay(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run a replayer to its end."""
-        process = start_replayer(*arguments, "--wait", "1", namespace=self.namespace)
-        output, _ = process.communicate(timeout=PATIENCE)
-        return subprocess.CompletedProcess(process.args, process.returncode, output)
-
-
-def start_replayer(*arguments: str | Path, namespace: str = "/nobody") -> subprocess.Popen[str]:
-    environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "sernet_ros.replay",
-            *map(str, arguments),
-            "--ros-args",
-            "-r",
-            f"__ns:={namespace}",
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment,
-    )
-
-
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    one = Listener()
-    yield one
-    one.close()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
-def pixels(message: Image) -> np.ndarray:
-    shape = (
-        (message.height, message.width, -1)
-        if message.encoding != "mono8"
-        else (message.height, message.width)
-    )
-    return np.frombuffer(message.data, np.uint8).reshape(shape)
-
-
-def stamps(messages: list[Image]) -> list[int]:
-    return [from_time(message.header.stamp) for message in messages]
-
-
-# As a process over DDS
 
 
 def test_a_recording_goes_out_with_its_headers_in_its_own_time(listener: Listener, tmp_path: Path) -> None:
@@ -228,6 +115,36 @@ def test_unreadable_frames_are_named_and_skipped(
     wait_for(lambda: len(listener.images) == len(images) - 1)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reliability", "durability"),
+    [
+        ((), ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE),
+        (
+            ("--qos", "sensor_data", "--durability", "transient_local"),
+            ReliabilityPolicy.BEST_EFFORT,
+            DurabilityPolicy.TRANSIENT_LOCAL,
+        ),
+    ],
+)
+def test_the_offered_quality_is_the_one_asked_for(
+    listener: Listener,
+    folder: tuple[Path, list[np.ndarray]],
+    arguments: tuple[str, ...],
+    reliability: ReliabilityPolicy,
+    durability: DurabilityPolicy,
+) -> None:
+    process = start_replayer(folder[0], "--loop", *arguments, namespace=listener.namespace)
+    try:
+        for topic in ("image", "ground_truth"):
+            name = f"{listener.namespace}/{topic}"
+            wait_for(lambda name=name: len(listener.node.get_publishers_info_by_topic(name)) == 1)
+            offered = listener.node.get_publishers_info_by_topic(name)[0].qos_profile
+            assert (offered.reliability, offered.durability) == (reliability, durability)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE)
+
+
 def test_lockstep_waits_for_answers(folder: tuple[Path, list[np.ndarray]], tmp_path: Path) -> None:
     log_path = tmp_path / "log.jsonl"
     listener = Listener(answer=True)
@@ -271,135 +188,3 @@ def test_the_clock_goes_on_while_an_answer_is_awaited(
     # In recorded time it waits for the next frame at that frame's stamp.
     assert len([now for now in listener.clocks if first < now <= second]) > 3
     assert len([now for now in listener.clocks if second < now <= third]) > 3
-
-
-@pytest.mark.parametrize(
-    ("arguments", "reliability", "durability"),
-    [
-        ((), ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE),
-        (
-            ("--qos", "sensor_data", "--durability", "transient_local"),
-            ReliabilityPolicy.BEST_EFFORT,
-            DurabilityPolicy.TRANSIENT_LOCAL,
-        ),
-    ],
-)
-def test_the_offered_quality_is_the_one_asked_for(
-    listener: Listener,
-    folder: tuple[Path, list[np.ndarray]],
-    arguments: tuple[str, ...],
-    reliability: ReliabilityPolicy,
-    durability: DurabilityPolicy,
-) -> None:
-    process = start_replayer(folder[0], "--loop", *arguments, namespace=listener.namespace)
-    try:
-        for topic in ("image", "ground_truth"):
-            name = f"{listener.namespace}/{topic}"
-            wait_for(lambda name=name: len(listener.node.get_publishers_info_by_topic(name)) == 1)
-            offered = listener.node.get_publishers_info_by_topic(name)[0].qos_profile
-            assert (offered.reliability, offered.durability) == (reliability, durability)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=PATIENCE)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_end_a_loop_cleanly_however_many_come(
-    listener: Listener, folder: tuple[Path, list[np.ndarray]], number: signal.Signals
-) -> None:
-    process = start_replayer(folder[0], "--loop", "--rate", "30", namespace=listener.namespace)
-    try:
-        wait_for(lambda: len(listener.images) > 2)
-        assert has_large_segment(process.pid), "the profile for large images has no effect"
-        process.send_signal(number)
-        deadline = time.monotonic() + PATIENCE
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-            process.send_signal(number)
-        output, _ = process.communicate(timeout=PATIENCE)
-    finally:
-        process.kill()
-    assert process.returncode == 0 and "Traceback" not in output, output
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_during_the_start_ends_it_cleanly(
-    folder: tuple[Path, list[np.ndarray]], number: signal.Signals
-) -> None:
-    process = start_replayer(folder[0], "--wait", "1")
-    try:
-        wait_for(lambda: takes_signals(process.pid))
-        process.send_signal(number)
-        output, _ = process.communicate(timeout=PATIENCE)
-    finally:
-        process.kill()
-    assert (process.returncode, output) == (0, "")
-
-
-def test_a_missing_source_is_told_without_a_traceback(tmp_path: Path) -> None:
-    process = start_replayer(tmp_path / "nothing")
-    output, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 2
-    assert "no such file or folder" in output and "Traceback" not in output
-
-
-@pytest.mark.parametrize("name", ["missing/log.jsonl", "."])
-def test_a_log_that_cannot_be_opened_is_told_before_anything_is_sent(
-    folder: tuple[Path, list[np.ndarray]], tmp_path: Path, name: str
-) -> None:
-    # Without the error it would wait for a subscriber.
-    process = start_replayer(folder[0], "--wait", "1", "--log", tmp_path / name)
-    output, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 2 and "subscribers" not in output, output
-    assert str(tmp_path / name) in output and "cannot be written" in output and "Traceback" not in output
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_disk_under_the_log_is_told(folder: tuple[Path, list[np.ndarray]]) -> None:
-    process = start_replayer(folder[0], "--log", "/dev/full")
-    output, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 2
-    assert "/dev/full: cannot be written (No space left" in output and "Traceback" not in output
-
-
-def test_nobody_listening_is_told(folder: tuple[Path, list[np.ndarray]]) -> None:
-    process = start_replayer(folder[0], "--wait", "1", "--wait-timeout", "0.3")
-    output, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 2
-    assert "0 of 1 subscribers on /nobody/image" in output and "ROS_DOMAIN_ID" in output
-
-
-# Parts
-
-
-def test_a_late_camera_does_not_catch_up_in_a_burst() -> None:
-    pace = Pace(10.0)
-    due = [pace.next(now) for now in (5.0, 5.01, 5.02)]
-    assert due == pytest.approx([5.0, 5.1, 5.2])
-    assert pace.next(5.35) == pytest.approx(5.3), "half a period late: the schedule stays"
-    assert pace.next(6.0) == 6.0, "far too late: the schedule moves"
-    assert pace.next(6.01) == pytest.approx(6.1)
-    assert pace.late == 1
-
-
-def test_reading_ahead_keeps_order_errors_and_ends() -> None:
-    with read_ahead(lambda: iter(range(50)), depth=3) as items:
-        assert list(items) == list(range(50))
-
-    def broken() -> Iterator[int]:
-        yield 1
-        raise InputError("torn")
-
-    with read_ahead(broken) as items:
-        assert next(items) == 1
-        with pytest.raises(InputError, match="torn"):
-            next(items)
-
-    def endless() -> Iterator[int]:
-        while True:
-            yield 0
-
-    before = threading.active_count()
-    with read_ahead(endless) as items:
-        next(items)
-    assert threading.active_count() <= before

@@ -8,12 +8,10 @@ import weakref
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from live import FakeSegmenter, Live, array_of, expected_mask, image_message, picture, read_label_info
-from std_msgs.msg import String
+from live import FakeSegmenter, Live, array_of, expected_mask, image_message, picture
 
 from sernet_core.labels import CAMVID, overlay
 from sernet_core.relabel import Labeling
-from sernet_ros import publishers
 from sernet_ros.image_codec import ENCODINGS, to_rgb
 
 
@@ -80,42 +78,6 @@ def test_a_burst_while_the_network_is_busy_leaves_the_newest(live) -> None:
     values = one.values()
     assert int(values["dropped"]) == int(values["received"]) - 3
     assert int(values["received"]) > before
-
-
-def test_a_late_subscriber_gets_the_class_names(live) -> None:
-    one: Live = live()
-    info = one.label_info()
-    names = {entry["class_id"]: entry["class_name"] for entry in info["class_map"]}
-    assert names == dict(enumerate(CAMVID.names))
-    assert info["threshold"] == 0.0
-
-
-def test_label_info_where_vision_msgs_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """vision_msgs is no package of the index: its two messages are stood in for."""
-
-    class Message:
-        def __init__(self, **fields) -> None:
-            vars(self).update(fields)
-
-    class LabelInfo(Message):
-        pass
-
-    stand_in = type("vision_msgs.msg", (), {"LabelInfo": LabelInfo, "VisionClass": Message})
-    monkeypatch.setattr(publishers.importlib, "import_module", lambda name: stand_in)
-    kind, topic, make = publishers.label_info_format()
-    assert kind is LabelInfo and topic == "label_info"
-    names = dict(enumerate(CAMVID.names))
-    info = make(names, 0.25)
-    assert [(entry.class_id, entry.class_name) for entry in info.class_map] == list(enumerate(CAMVID.names))
-    assert info.threshold == 0.25
-    assert read_label_info(info) == read_label_info(publishers._label_json(names, 0.25))
-
-
-def test_label_info_without_vision_msgs() -> None:
-    kind, topic, _ = publishers.label_info_format()
-    if topic == "label_info":
-        pytest.skip("vision_msgs is installed here")
-    assert kind is String and topic == "label_info_json"
 
 
 def test_the_overlay_is_the_blend_and_has_the_header(live) -> None:

@@ -99,7 +99,7 @@ def test_synthetic_street_is_the_same_in_every_run() -> None:
     [
         (lambda root: root / "missing", None, InputError, "no such file or folder"),
         (lambda root: root, None, InputError, "no images in this folder .*SPLIT/images and SPLIT/labels"),
-        (lambda root: root, "val", ConfigError, "unknown split 'val'.*SPLIT/images with SPLIT/labels"),
+        (lambda root: root, "val", InputError, r"none of the layouts(.|\n)*SPLIT/images/STEM"),
         (lambda root: root / "film.mp4", None, InputError, "not a video that can be decoded"),
         (lambda root: root / "film.mp4", "val", ConfigError, "is no data set"),
     ],
@@ -121,7 +121,7 @@ def test_data_set_without_split_names_the_choices(tree: tuple[Path, list[np.ndar
 
 @pytest.mark.parametrize(
     "options",
-    [SyntheticOptions(town="atlantis"), SyntheticOptions(condition="fog")],
+    [SyntheticOptions(town="atlantis"), SyntheticOptions(condition="snow")],
     ids=["town", "condition"],
 )
 def test_unknown_drives_name_the_known_ones(options: SyntheticOptions) -> None:

@@ -12,8 +12,13 @@ import pytest
 from sernet_ros.startup import explain_missing
 
 ROOT = Path(__file__).parents[2]
-EXECUTABLES = ["node", "replay", "demo", "evaluate_bag", "view"]
-REQUIRED = {"replay": ["synthetic"], "evaluate_bag": ["drive.mcap"]}
+EXECUTABLES = ["node", "replay", "demo", "make_bag", "evaluate_bag", "compare", "view"]
+REQUIRED = {
+    "replay": ["synthetic"],
+    "make_bag": ["synthetic", "--out", "bag"],
+    "evaluate_bag": ["drive.mcap"],
+    "compare": ["old", "new"],
+}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,142 @@
+"""Recordings through the live node over DDS: one node for all of them, one replay after the other."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from sernet_core.checkpoint import read_info
+from sernet_core.commands.options import DEFAULT_MODEL
+from sernet_ros.class_map import truth_map
+from sernet_ros.evaluation import Evaluation, Played, finish
+from sernet_ros.jobs import Job, find_jobs
+from sernet_ros.live_run import LiveRun
+from sernet_ros.options import LOCKSTEP, bag_words
+from sernet_ros.recorder import Topics
+from sernet_ros.results import Progress, prepare, say
+from sernet_ros.startup import INTERRUPTED
+
+if TYPE_CHECKING:
+    from sernet_core.checkpoint import CheckpointInfo
+    from sernet_ros.class_map import TruthMap
+    from sernet_ros.interrupts import Interrupts
+
+_WARM_UP = 5  # frames
+_LEFT_OUT = "{} pictures came faster than they could be written: video, examples and recording lack them"
+# One frame, with a stamp that no recorded one has: a late answer to it must not count.
+_FIRST = ("--frames", "1", "--rate", LOCKSTEP, "--answer-timeout", "5", "--stamps", "now")
+
+
+def judge_live(options: argparse.Namespace, command: str, began: float, interrupts: Interrupts) -> int:
+    """Replay recordings into a node; returns the exit code.
+
+    Args:
+        options: The command line of evaluate_bag.
+        command: The same as it was typed.
+        began: When the program began, on the monotonic clock.
+        interrupts: Holds signals back while processes start.
+    """
+    jobs = find_jobs(options)
+    # What needs no node is checked before one is started.
+    info = None if options.running and not options.model else read_info(options.model or DEFAULT_MODEL)
+    truths = _truths(jobs, info, options) if info else []
+    reports: list[dict[str, Any]] = []
+    codes: list[int] = []
+    with ExitStack() as stack:
+        with interrupts.held():
+            live = stack.enter_context(_start(options))
+        say("transport", live.domain)
+        live.wait_until_active(options.ready_timeout, _tell)
+        model = options.model or live.node_values.get("model") or DEFAULT_MODEL
+        info = info or read_info(model)
+        truths = truths or _truths(jobs, info, options)
+        for job, truth in zip(jobs, truths, strict=True):
+            evaluation = Evaluation(options, command, job, model, info, truth)
+            report, code, ended = _judge(live, evaluation, time.monotonic() if reports else began)
+            reports.append(report)
+            codes.append(code)
+            if ended or code == INTERRUPTED:
+                break
+    return finish(options.out, jobs, reports, codes, info.classes, began)
+
+
+def _truths(jobs: list[Job], info: CheckpointInfo, options: argparse.Namespace) -> list[TruthMap]:
+    return [truth_map(job.source, info.classes, options.class_map) for job in jobs]
+
+
+def _judge(live: LiveRun, evaluation: Evaluation, began: float) -> tuple[dict[str, Any], int, bool]:
+    """Report and exit code of one replay, and whether the node ended with it."""
+    options, job = evaluation.options, evaluation.job
+    words, source = _replay_words(options, job), job.source
+    say("source", f"{source.name}, {source.length or '?'} frames at {source.rate:g} Hz")
+    if job.out != options.out:
+        prepare(job.out)
+    # A frame of the source's size makes the node build its engine for it, if it has one to build.
+    live.replay([*words, *_FIRST])
+    live.wait_for_engine(options.ready_timeout, _tell)
+    if options.rate != LOCKSTEP:
+        # The first frames through a new engine are slow: what they hold up must not count as dropped.
+        live.replay([*words, *_FIRST, "--frames", str(_WARM_UP)])
+    say("node", f"ready after {time.monotonic() - began:.0f} s")
+    with evaluation.recording() as recording:
+        total = min(filter(None, (options.frames, source.length)), default=None)
+        with Progress(total) as progress:
+            outcome = live.replay(words, recording, progress, keep=True)
+    played = Played(
+        outcome.log,
+        live.node_values,
+        outcome.usage,
+        node_exit=outcome.node_exit,
+        interrupted=outcome.interrupted,
+        failures=[_LEFT_OUT.format(outcome.left_out)] if outcome.left_out else [],
+    )
+    report = evaluation.report(played, recording)
+    if outcome.node_exit is not None:
+        print(f"evaluate_bag: the node's last words:\n{live.last_words()}", file=sys.stderr)
+    code = evaluation.leave(report, recording, began, outcome.interrupted)
+    return report, code, outcome.node_exit is not None
+
+
+def _tell(words: str) -> None:
+    say("node", words)
+
+
+def _start(options: argparse.Namespace) -> LiveRun:
+    if options.running:
+        namespace = "/" + options.running.strip("/")
+        running = Topics(
+            namespace,
+            options.node_image,
+            mask=options.node_mask,
+            overlay=options.node_overlay,
+            confidence=options.node_confidence,
+        )
+        return LiveRun(options.out, running=running, confidence=bool(options.record))
+    settings: dict[str, Any] = {
+        "model": options.model or DEFAULT_MODEL,
+        "device": options.device,
+        "precision": options.precision,
+        "input_size": options.input_size,
+        "threads": options.threads,
+        "input_qos": "reliable",
+    }
+    if options.rate == LOCKSTEP:
+        # A mask that comes late is one all the same: no clock decides about the result.
+        settings["inference_timeout"] = min(600.0, max(0.01, options.answer_timeout))
+    if options.record:
+        settings["publish_confidence"] = "true"
+    parameters = [f"{name}:={value}" for name, value in settings.items()]
+    words = [*parameters, *options.param]
+    return LiveRun(options.out, words, options.params_file, confidence=bool(options.record))
+
+
+def _replay_words(options: argparse.Namespace, job: Job) -> list[str]:
+    words = [job.where, "--rate", str(options.rate), "--speed", str(options.speed)]
+    words += ["--answer-timeout", str(options.answer_timeout), "--stamps", "recorded", *bag_words(job.choice)]
+    for name in ("frames", "split"):
+        value = getattr(options, name)
+        words += [f"--{name}", str(value)] if value is not None else []
+    return words

@@ -1,0 +1,58 @@
+"""A node whose network only takes its time: `python -m sernet_ros.standin --ros-args -p model:='20 ms'`.
+
+What the road to the mask costs beside a network that leaves the processor alone, as one on a GPU does.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from sernet_core.errors import ConfigError
+from sernet_core.labels import CAMVID
+from sernet_ros.node import main
+
+
+class StandIn:
+    """In the place of a `Segmenter`: sleeps, and gives every pixel the first class.
+
+    Args:
+        model: Milliseconds that a frame takes, e.g. "20 ms".
+
+    Raises:
+        ConfigError: It is no such time.
+    """
+
+    engine = "sleep"
+    device = precision = "none"
+    classes = CAMVID
+    input_size = (480, 360)
+    building = engine_fault = ""
+
+    def __init__(self, model: str, **_: Any) -> None:
+        number, _space, unit = model.partition(" ")
+        if unit != "ms" or not number.isdecimal():
+            raise ConfigError(f"model: a stand-in is a time such as '20 ms', not '{model}'")
+        self.model = model
+        self._seconds = int(number) / 1000
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Nothing is to be warmed up."""
+
+    def segment(self, image: np.ndarray, *, confidence: bool = False) -> SimpleNamespace:
+        """Mask and perhaps confidence, uint8 (H, W), of an image (H, W, 3)."""
+        time.sleep(self._seconds)
+        mask = np.zeros(image.shape[:2], np.uint8)
+        return SimpleNamespace(mask=mask, confidence=mask if confidence else None)
+
+    def segment_many(self, images: list[np.ndarray], *, confidence: bool = False) -> list[SimpleNamespace]:
+        """One after the other."""
+        return [self.segment(image, confidence=confidence) for image in images]
+
+
+if __name__ == "__main__":
+    sys.exit(main(load=StandIn))

@@ -1,0 +1,181 @@
+"""Data sets in the layouts that people have are recognised and read, and what is wrong is said by file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import layout_trees as trees
+import numpy as np
+import pytest
+
+from sernet_core.datasets import open_dataset, splits_of
+from sernet_core.datasets.camvid32 import CAMVID32
+from sernet_core.errors import ConfigError, InputError
+from sernet_core.labels import CAMVID, CITYSCAPES
+
+IGNORE = 255
+
+
+def label_of(root: Path, split: str, index: int = 0) -> list[int]:
+    """Ids in the first row of a frame's label."""
+    sample = open_dataset(root, split)[index]
+    assert sample.label is not None and sample.label.shape == sample.image.shape[:2]
+    assert (sample.label == sample.label[0]).all()
+    return sample.label[0].tolist()
+
+
+def test_segnet(tmp_path: Path) -> None:
+    root = trees.segnet(tmp_path)
+    assert splits_of(root) == ["train", "val"]
+    dataset = open_dataset(root, "train")
+    assert dataset.classes is CAMVID and dataset.stems == ["0016E5_2", "0001TP_1"]  # as listed
+    assert label_of(root, "train")[:4] == [0, 3, 10, IGNORE]
+    (root / "train.txt").write_text("train/0001TP_1.png trainannot/0016E5_2.png\n")
+    with pytest.raises(InputError, match=r"train\.txt:1: pairs the image 0001TP_1 with the label 0016E5_2"):
+        open_dataset(root, "train")
+
+
+def test_camvid_original_merges_32_classes(tmp_path: Path) -> None:
+    names = {  # Brostow et al. 2009, table of colours; merged as is usual
+        (64, 192, 0): "Building", (0, 0, 64): "Pole", (192, 0, 64): "Road", (64, 192, 128): "Pavement",
+        (192, 192, 0): "Tree", (0, 64, 64): "SignSymbol", (192, 128, 192): "Car",
+        (192, 128, 64): "Pedestrian",
+        (192, 0, 192): "Bicyclist", (128, 128, 128): "Sky", (64, 64, 128): "Fence",
+    }  # fmt: skip
+    root = trees.camvid(tmp_path, [*names, (0, 0, 0)])
+    assert splits_of(root) == ["train", "test", "all"]
+    assert open_dataset(root, "train").stems == ["0001TP_006690", "0006R0_f00930"]
+    assert open_dataset(root, "test").stems == ["Seq05VD_f00000"]
+    assert len(open_dataset(root, "all")) == 3
+    assert label_of(root, "test")[:12] == [*map(CAMVID.id_of, names.values()), IGNORE]
+    assert len(CAMVID32) == 32 and set(CAMVID32.values()) == {*range(11), IGNORE}
+
+
+def test_camvid_original_without_lists_or_with_other_colours(tmp_path: Path) -> None:
+    root = trees.camvid(tmp_path, [(128, 64, 128), (1, 2, 3)], lists=False)
+    assert splits_of(root) == ["all"]
+    with pytest.raises(InputError, match=r"0001TP_006690_L\.png: 768 pixel\(s\) .* \(1, 2, 3\)"):
+        open_dataset(root, "all")[0]
+
+
+def test_cityscapes(tmp_path: Path) -> None:
+    every = tuple(range(34))
+    root = trees.cityscapes(tmp_path, every)
+    assert splits_of(root) == ["test", "train", "val"]
+    dataset = open_dataset(root, "train")
+    assert dataset.classes is CITYSCAPES
+    assert dataset.stems == [f"{city}_{n:06d}_000019" for city in ("aachen", "bochum") for n in (0, 1)]
+    found = label_of(root, "val")[:34]
+    assert [value for value in found if value != IGNORE] == list(range(19))
+    # The benchmark's own table, by name.
+    for name, number in {"road": 7, "wall": 12, "traffic sign": 20, "train": 31, "bicycle": 33}.items():
+        assert found[number] == CITYSCAPES.id_of(name)
+    test = open_dataset(root, "test")
+    assert not test.labelled and test[1].label is None
+    (root / "gtFine/val/lindau/lindau_000001_000019_gtFine_labelIds.png").unlink()
+    with pytest.raises(InputError, match=r"lindau_000001_000019_gtFine_labelIds\.png: no such label"):
+        open_dataset(root, "val")
+
+
+def test_cityscapes_refuses_values_that_are_no_id(tmp_path: Path) -> None:
+    root = trees.cityscapes(tmp_path, (7, 34, 255))
+    with pytest.raises(
+        InputError, match=r"labelIds\.png: ids \[34, 255\] are no class of cityscapes \(0..33"
+    ):
+        open_dataset(root, "val")[0]
+
+
+def test_bdd100k(tmp_path: Path) -> None:
+    root = trees.bdd100k(tmp_path)
+    assert splits_of(root) == ["test", "train", "val"]
+    assert open_dataset(root, "val").classes is CITYSCAPES
+    assert label_of(root, "train")[:4] == [0, 13, 18, IGNORE]
+    assert not open_dataset(root, "test").labelled
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "ending"),
+    [
+        ("images/{split}", "masks/{split}", ""),
+        ("{split}", "{split}_labels", "_L"),
+        ("images/{split}", "annotations/{split}", "_mask"),
+    ],
+)
+@pytest.mark.parametrize(
+    "values", [(0, 1, 2), ((10, 20, 30), (0, 0, 0), (200, 100, 50))], ids=["ids", "colours"]
+)
+def test_folders(tmp_path: Path, images: str, labels: str, ending: str, values: tuple) -> None:
+    root = trees.folders(tmp_path / "mine", images, labels, values, ending)
+    assert splits_of(root) == ["train", "val"]
+    classes = open_dataset(root, "val").classes
+    assert (classes.name, classes.names) == ("mine", ("ground", "thing"))
+    assert label_of(root, "train")[:3] == [0, IGNORE, 1]
+
+
+def test_folders_with_lists(tmp_path: Path) -> None:
+    root = trees.folders(tmp_path, "images", "labels", (0, 1, 2))
+    (root / "val.txt").write_text("val0.jpg\n")
+    assert splits_of(root) == ["all", "val"]
+    assert open_dataset(root, "val").stems == ["val0"] and len(open_dataset(root, "all")) == 2
+
+
+def test_a_plain_tree_with_colours_by_its_class_file(tmp_path: Path) -> None:
+    (tmp_path / "classes.csv").write_text(trees.CLASSES)
+    trees.write_image(tmp_path / "val/images/a.png")
+    trees.write_label(tmp_path / "val/labels/a.png", [(200, 100, 50), (10, 20, 30)])
+    assert label_of(tmp_path, "val")[:2] == [1, 0]
+
+
+def test_class_file_with_camvids_32_classes_means_its_eleven(tmp_path: Path) -> None:
+    root = trees.folders(tmp_path, "{split}", "{split}_labels", list(CAMVID32), "_L")
+    rows = [f"class{number}, {r}, {g}, {b}" for number, (r, g, b) in enumerate(CAMVID32)]
+    (root / "class_dict.csv").write_text("\n".join(["name, r, g, b", *rows]))
+    assert open_dataset(root, "val").classes is CAMVID
+    assert label_of(root, "val")[:32] == list(CAMVID32.values())
+
+
+def test_two_classes_of_one_colour_cannot_be_told_by_it(tmp_path: Path) -> None:
+    root = trees.folders(tmp_path, "images/{split}", "masks/{split}", [(1, 1, 1)])
+    (root / "class_dict.csv").write_text("name,r,g,b\na,1,1,1\nb,1,1,1\nc,2,2,2\n")
+    with pytest.raises(InputError, match="or of more than one"):
+        open_dataset(root, "val")[0]
+
+
+def test_no_layout_shows_what_was_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    with pytest.raises(InputError) as caught:
+        open_dataset(tmp_path, "val")
+    text = str(caught.value)
+    assert all(word in text for word in ("leftImg8bit", "701_StillsRaw_full", "SPLITannot", "SPLIT/images"))
+    trees.bdd100k(tmp_path / "bdd")
+    with pytest.raises(InputError, match=f"Did you mean {tmp_path}/bdd"):
+        open_dataset(tmp_path, "val")
+    with pytest.raises(ConfigError, match=r"unknown split 'vla'. Did you mean 'val'.*images/10k/SPLIT"):
+        open_dataset(tmp_path / "bdd", "vla")
+
+
+@pytest.mark.parametrize("name", ["segnet", "cityscapes", "bdd100k"])
+def test_parts_share_no_frame_in_any_layout(tmp_path: Path, name: str) -> None:
+    root = getattr(trees, name)(tmp_path)
+    dataset = open_dataset(root, "train")
+    (image,) = (
+        path
+        for path in root.rglob(f"{dataset.stems[0]}*")
+        if not any(word in str(path.relative_to(root)) for word in ("annot", "gtFine", "labels"))
+    )
+    other = Path(str(image).replace("train", "val"))
+    other.parent.mkdir(exist_ok=True)
+    other.write_bytes(image.read_bytes())
+    if name == "segnet":
+        with (root / "val.txt").open("a") as file:
+            file.write(f"\nval/{dataset.stems[0]}.png valannot/{dataset.stems[0]}.png\n")
+    with pytest.raises(
+        InputError, match=rf"1 frame\(s\) of train are in val too, the first is {dataset.stems[0]}"
+    ):
+        open_dataset(root, "train")
+
+
+def test_images_are_read_as_they_are(tmp_path: Path) -> None:
+    root = trees.cityscapes(tmp_path)
+    sample = open_dataset(root, "val")[0]
+    assert sample.image.shape == (trees.SIZE[1], trees.SIZE[0], 3) and np.ptp(sample.image) > 200

@@ -1,0 +1,65 @@
+"""A model goes on with other classes: what fits is kept, the rest is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from small_run import SMALL, Frames, noise_frames
+
+from sernet_core.checkpoint import load_checkpoint, read_info
+from sernet_core.labels import CAMVID, CITYSCAPES, ClassSet
+from sernet_core.network import build_network
+from sernet_core.train import train
+from sernet_core.train.transfer import start_from
+
+HEAD = ("head.classify.weight", "head.classify.bias")
+
+
+def test_camvid_to_cityscapes(small_model: Path) -> None:
+    start = load_checkpoint(small_model)
+    network = build_network(replace(start.info.network, classes=19))
+    fresh = {key: value.clone() for key, value in network.state_dict().items()}
+    transfer = start_from(network, start, CITYSCAPES)
+    assert transfer is not None
+    assert transfer.kept == {
+        "road": "Road", "sidewalk": "Pavement", "building": "Building", "fence": "Fence", "pole": "Pole",
+        "traffic sign": "SignSymbol", "vegetation": "Tree", "sky": "Sky", "person": "Pedestrian",
+        "rider": "Bicyclist", "car": "Car",
+    }  # fmt: skip
+    assert transfer.dropped == [] and "motorcycle" in transfer.fresh and len(transfer.fresh) == 8
+    assert "person (from Pedestrian)" in str(transfer)
+    old, new = start.network.state_dict(), network.state_dict()
+    for key, value in new.items():
+        if key not in HEAD:
+            assert torch.equal(value, old[key]), key
+    for key in HEAD:
+        for number, name in enumerate(CITYSCAPES.names):
+            if name in transfer.kept:
+                assert torch.equal(new[key][number], old[key][CAMVID.id_of(transfer.kept[name])])
+            else:
+                assert torch.equal(new[key][number], fresh[key][number])
+
+
+def test_the_same_classes_are_taken_as_they_are(small_model: Path) -> None:
+    start = load_checkpoint(small_model)
+    network = build_network(start.info.network)
+    assert start_from(network, start, CAMVID) is None
+    assert all(torch.equal(v, start.network.state_dict()[k]) for k, v in network.state_dict().items())
+
+
+def test_training_goes_on_with_other_classes(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    others = ClassSet("others", ("Road", "sky", "Lamp"), ((1, 1, 1), (2, 2, 2), (3, 3, 3)))
+    first = replace(SMALL, steps=1, synthetic_share=0.0)
+    train(first, Frames(noise_frames(2)), [], tmp_path / "first", workers=0)
+    start = load_checkpoint(tmp_path / "first/model.safetensors")
+    samples = [replace(s, label=(s.label == 3).astype("uint8")) for s in noise_frames(2, "m")]
+    recipe = replace(first, network=replace(first.network, classes=3))
+    assert train(recipe, Frames(samples, classes=others), [], tmp_path / "second", start=start, workers=0)
+    text = capsys.readouterr().out
+    assert "go on:   Road, sky (from Sky)" in text and "new:     Lamp" in text
+    assert "dropped: Building, Pole" in text
+    info = read_info(tmp_path / "second/model.safetensors")
+    assert info.classes == others and info.data["stems"] == ["m0", "m1", "n0", "n1"]
