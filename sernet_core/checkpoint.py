@@ -92,6 +92,15 @@ def _check_data(data: Any) -> None:
         raise ConfigError(f"data: synthetic_share must be from 0 to 1, is {share!r}")
     if not isinstance(data.get("train"), str | None):
         raise ConfigError(f"data: train must be a name, is {data['train']!r}")
+    parts, extra = data.get("parts", []), data.get("extra")
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        raise ConfigError(f"data: parts must be a list of names, is {parts!r}")
+    if extra is not None and not (
+        isinstance(extra, Mapping)
+        and isinstance(extra.get("train"), str)
+        and isinstance(extra.get("share"), float | int)
+    ):
+        raise ConfigError(f"data: extra must have train and share, is {extra!r}")
     encoder = data.get("encoder")
     if encoder is not None and not (
         isinstance(encoder, Mapping) and all(isinstance(encoder.get(key), str) for key in ("file", "sha256"))

@@ -41,6 +41,7 @@ def run(_args: argparse.Namespace) -> int:
 
 def _describe(path: Path) -> list[str]:
     from sernet_core.checkpoint import read_info
+    from sernet_core.engines.quantised import read_quantised
 
     info = read_info(path)
     width, height = info.input_size
@@ -51,10 +52,16 @@ def _describe(path: Path) -> list[str]:
         f"  input     {width}x{height}, {len(info.classes)} classes of {info.classes.name}",
         f"  trained   on {trained}, {100 * info.data.get('synthetic_share', 0):.0f} % synthetic crops",
     ]
+    if "val" in info.data.get("parts", ()):
+        lines.append("  final     run on val too: no part of the data was held back to choose by")
+    if extra := info.data.get("extra"):
+        lines.append(f"  extra     {100 * extra['share']:.0f} % of the crops from {extra['train']}")
     if encoder := find_encoder(info.data):
         lines.append(f"  encoder   from {encoder['file']} (sha256 {encoder['sha256'][:12]}...)")
     for dataset, scores in info.metrics.items():
         if isinstance(scores.get("miou"), float | int):
             precision = f" with {scores['precision']}" if "precision" in scores else ""
             lines.append(f"  mIoU      {scores['miou']:.2f} % on {dataset}{precision}")
+    if made := read_quantised(path):
+        lines.append(f"  int8      {made.path.name} ({made.size_mb:.1f} MB), {made.words}")
     return [*lines, f"  terms     {info.notice or 'none stated'}"]

@@ -1,10 +1,19 @@
 """Train a network.
 
-example:
+examples:
   sernet train --recipe config/train_camvid.yaml --data $SERNET_DATA/camvid \\
       --encoder $SERNET_DATA/weights/resnet50_v1_imagenet_encoder.safetensors --run camvid-a
   sernet train --recipe config/train_camvid.yaml --data $SERNET_DATA/camvid --leave-out 0001TP --run fold-1
 An interrupted run goes on where it stopped: give the same command again.
+
+Look at the first crops, with their labels, before a long run:
+  sernet train --recipe config/train_camvid.yaml --data $SERNET_DATA/camvid --preview crops.png
+
+A final run with settings that are fixed, on all that may be trained on:
+  sernet train --recipe config/train_camvid.yaml --data $SERNET_DATA/camvid --split train+val ...
+
+In two processes, each with a GPU of its own or, without GPUs, a share of the cores:
+  torchrun --nproc-per-node 2 --no-python -- sernet train --recipe ... --run camvid-a
 """
 
 from __future__ import annotations
@@ -19,13 +28,16 @@ from sernet_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from sernet_core.datasets import Dataset
+    from sernet_core.train import Recipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `sernet train`."""
     parser.add_argument("--recipe", type=Path, required=True, metavar="YAML", help="settings of the run")
     parser.add_argument("--data", metavar="DIR", help=f"{DATA_HELP}; left out: procedural scenes alone")
-    parser.add_argument("--split", default="train", help="part of the data set to train on (default: train)")
+    parser.add_argument(
+        "--split", default="train", help="part of the data set to train on, or train+val (default: train)"
+    )
     parser.add_argument(
         "--leave-out",
         nargs="+",
@@ -38,8 +50,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--validate",
         action="append",
         metavar="DIR:SPLIT",
-        help="score this on the way, e.g. synthetic:val; may be repeated (default: the data set's val, or "
-        "what is left out)",
+        help="score this on the way, e.g. synthetic:val; may be repeated (default: the data set's val, "
+        "where it is not trained on, or what is left out)",
+    )
+    parser.add_argument(
+        "--extra",
+        metavar="DIR:SPLIT",
+        help="second data set to train on; the recipe's extra_share says how much",
+    )
+    parser.add_argument(
+        "--extra-model",
+        metavar="MODEL",
+        help="model (path or name) that sees the classes which the second data set does not label: there its "
+        "labels are void",
     )
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--encoder", type=Path, metavar="FILE", help="ImageNet weights for the encoder")
@@ -49,11 +72,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="larger model to learn from too (path or name); the recipe's distil_weight says how much",
     )
-    parser.add_argument(
+    goal = parser.add_mutually_exclusive_group(required=True)
+    goal.add_argument(
         "--run",
-        required=True,
         metavar="NAME",
         help="run folder: a path, or a name under SERNET_RUNS (default: ~/.cache/sernet/runs)",
+    )
+    goal.add_argument(
+        "--preview", type=Path, metavar="PNG", help="train nothing; draw the first crops with their labels"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda:N (default: auto)")
     parser.add_argument("--workers", type=int, default=1, help="processes that prepare crops (default: 1)")
@@ -66,10 +92,9 @@ def run(args: argparse.Namespace) -> int:
     """Train; 0 when the run is complete, 130 when it was interrupted."""
     import torch
 
-    from sernet_core.checkpoint import load_checkpoint
     from sernet_core.datasets import only, open_dataset, without
-    from sernet_core.runtime import resolve_device
-    from sernet_core.train import load_recipe, train
+    from sernet_core.train import load_recipe
+    from sernet_core.train.parts import open_parts
 
     if args.threads < 0:
         raise ConfigError(f"--threads: needs 0 (torch's choice) or more, got {args.threads}")
@@ -77,45 +102,85 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--leave-out: there is no data set to leave anything out of; give --data")
     if args.workers < 0:
         raise ConfigError(f"--workers: needs 0 (the run prepares crops itself) or more, got {args.workers}")
+    if args.extra_model and not args.extra:
+        raise ConfigError("--extra-model: is for the labels of a second data set; give it with --extra")
     if args.threads:
         torch.set_num_threads(args.threads)
     recipe = load_recipe(args.recipe)
-    device = resolve_device(args.device)
-    whole = open_dataset(args.data, args.split) if args.data else None
+    whole = open_parts(args.data, args.split) if args.data else None
     dataset = without(whole, args.leave_out) if whole is not None else None
-    names = args.validate or _default_validation(args)
-    validation: list[Dataset] = [open_dataset(*_root_and_split(name)) for name in names]
-    if whole is not None and args.leave_out:
-        validation.append(only(whole, args.leave_out))
+    second = open_dataset(*_root_and_split("--extra", args.extra)) if args.extra else None
+    if args.preview:
+        return _preview(recipe, dataset, second, args.preview)
+    left_out = [only(whole, args.leave_out)] if whole is not None and args.leave_out else []
+    return _train(args, recipe, dataset, second, left_out)
+
+
+def _preview(recipe: Recipe, dataset: Dataset | None, second: Dataset | None, path: Path) -> int:
+    from sernet_core.train.preview import write_preview
+    from sernet_core.train.stream import TrainingStream
+
+    write_preview(path, TrainingStream(recipe, dataset, second))
+    print(f"written: {path}")
+    if second is not None:
+        print(f"labels of {second.name} as they are: a model masks them only in a run")
+    return 0
+
+
+def _train(
+    args: argparse.Namespace,
+    recipe: Recipe,
+    dataset: Dataset | None,
+    second: Dataset | None,
+    left_out: list[Dataset],
+) -> int:
+    from sernet_core.checkpoint import load_checkpoint, resolve_model
+    from sernet_core.datasets import open_dataset
+    from sernet_core.train import train
+    from sernet_core.train.extra import Extra
+    from sernet_core.train.processes import join_processes
+
+    validation: list[Dataset] = [
+        open_dataset(*_root_and_split("--validate", name))
+        for name in args.validate or _default_validation(args)
+    ]
+    validation += left_out
     start = load_checkpoint(args.start) if args.start else None
     teacher = load_checkpoint(args.teacher) if args.teacher else None
+    model = resolve_model(args.extra_model) if args.extra_model else None
     folder = run_folder(args.run)
-    print(f"run folder: {folder}, training on {device}", flush=True)
-    complete = train(
-        recipe,
-        dataset,
-        validation,
-        folder,
-        encoder=args.encoder,
-        start=start,
-        teacher=teacher,
-        device=device,
-        workers=args.workers,
-    )
-    print("complete" if complete else "interrupted; give the same command again to go on")
+    with join_processes(args.device) as processes:
+        if processes.first:
+            print(f"run folder: {folder}, training on {processes}", flush=True)
+            if not validation:
+                print("nothing is scored on the way: no frames are held back", flush=True)
+        complete = train(
+            recipe,
+            dataset,
+            validation,
+            folder,
+            encoder=args.encoder,
+            start=start,
+            teacher=teacher,
+            extra=Extra(second, model) if second is not None else None,
+            processes=processes,
+            workers=args.workers,
+        )
+        if processes.first:
+            print("complete" if complete else "interrupted; give the same command again to go on")
     return 0 if complete else 130
 
 
 def _default_validation(args: argparse.Namespace) -> list[str]:
-    if args.leave_out:
+    if args.leave_out or (args.data and "val" in args.split.split("+")):
         return []
     return [f"{args.data}:val" if args.data else "synthetic:val"]
 
 
-def _root_and_split(text: str) -> tuple[str, str]:
+def _root_and_split(option: str, text: str) -> tuple[str, str]:
     root, _, split = text.rpartition(":")
     if not root or not split:
-        raise ConfigError(f"--validate {text}: write it as DIR:SPLIT, e.g. {text.strip(':') or 'camvid'}:val")
+        raise ConfigError(f"{option} {text}: write it as DIR:SPLIT, e.g. {text.strip(':') or 'camvid'}:val")
     return root, split
 
 

@@ -78,13 +78,13 @@ def predict_rows(segmenter: Segmenter, image: np.ndarray, rows: Sequence[Row]) -
     """What each row says of a frame, uint8 (H, W, 3) RGB; a view that several rows share is computed once."""
     with torch.inference_mode():
         temperature = segmenter.info.temperature
-        first = segmenter.segment(image, confidence=True, logits=True)
-        assert first.confidence is not None and first.logits is not None
-        unscaled = _levels((first.logits.amax(0) - first.logits.logsumexp(0)).exp())
+        first, whole = segmenter.examine(image)
+        assert first.confidence is not None
+        unscaled = _levels((whole.amax(0) - whole.logsumexp(0)).exp())
         found = [Prediction(first.mask, first.confidence, unscaled)]
         sums: dict[Row, Tensor] = {}
         for view in dict.fromkeys(view for row in rows[1:] for view in row.views):
-            logits = first.logits if view == SINGLE.views[0] else _view(segmenter, image, view)
+            logits = whole if view == SINGLE.views[0] else _view(segmenter, image, view)
             probabilities = (logits / temperature).softmax(0)
             for row in rows[1:]:
                 if view in row.views:
@@ -98,10 +98,7 @@ def predict_rows(segmenter: Segmenter, image: np.ndarray, rows: Sequence[Row]) -
 
 def _view(segmenter: Segmenter, image: np.ndarray, view: View) -> Tensor:
     scale, mirrored = view
-    logits = segmenter.segment(
-        np.ascontiguousarray(image[:, ::-1]) if mirrored else image, logits=True, scale=scale
-    ).logits
-    assert logits is not None
+    _, logits = segmenter.examine(np.ascontiguousarray(image[:, ::-1]) if mirrored else image, scale=scale)
     return logits.flip(-1) if mirrored else logits
 
 

@@ -100,7 +100,7 @@ def contact_sheet(
     columns = ["frame", *(["ground truth"] if with_truth else []), mask, last]
     width = len(columns) * (TILE_WIDTH + _GAP) + _GAP
     rows = [_row(shrink(exhibit), classes, with_truth, width) for exhibit in exhibits]
-    return np.concatenate([_header(title, columns, width), *rows, _legend(classes, width)])
+    return np.concatenate([_header(title, columns, width), *rows, legend(classes, width)])
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
@@ -154,7 +154,8 @@ def _header(title: str, columns: Sequence[str], width: int) -> np.ndarray:
     return header
 
 
-def _legend(classes: ClassSet, width: int) -> np.ndarray:
+def legend(classes: ClassSet, width: int) -> np.ndarray:
+    """The classes' colours and names on a strip of a width, uint8 (H, width, 3) RGB."""
     entries = [*zip(classes.names, classes.palette, strict=True), ("void / unlabeled", (0, 0, 0))]
     line, swatch, height = 28, 16, 24
     places: list[tuple[int, int]] = []

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sernet_core.checkpoint import Checkpoint
 from sernet_core.datasets import Dataset
 from sernet_core.errors import CheckpointError
+from sernet_core.train.parts import parts_of
 from sernet_core.train.recipe import Recipe
+
+if TYPE_CHECKING:
+    from sernet_core.train.extra import Extra
 
 
 def describe_origin(
@@ -19,8 +23,11 @@ def describe_origin(
     encoder: Path | None,
     start: Checkpoint | None,
     teacher: Checkpoint | None = None,
+    extra: Extra | None = None,
 ) -> dict[str, Any]:
-    """Data set, training list, initial weights and teacher of a run, as JSON-ready values.
+    """Data sets, training list, initial weights and teacher of a run, as JSON-ready values.
+
+    A run on several parts of a data set names them (`parts`): with val among them nothing was held back.
 
     The training list (`stems`) includes those of the model the run starts from and of its teacher: what they
     have seen, the run has too.
@@ -36,15 +43,20 @@ def describe_origin(
     }
     if dataset is not None and shown is None:
         origin["class_weights"] = dataset.name  # all that the run takes from it
+    if shown is not None and (parts := parts_of(shown)):
+        origin["parts"] = parts
+    if extra is not None:
+        stems |= set(extra.dataset.stems)
+        origin["extra"] = extra.describe(recipe.extra_share)
     if encoder is not None:
-        origin["encoder"] = {"file": encoder.name, "sha256": _sha256(encoder)}
+        origin["encoder"] = {"file": encoder.name, "sha256": file_sha256(encoder)}
     for role, model in (("started_from", start), ("teacher", teacher)):
         if model is not None:
             before: Mapping[str, Any] = model.info.data
             stems |= set(before.get("stems", ()))
             origin[role] = {
                 "file": model.path.name,
-                "sha256": _sha256(model.path),
+                "sha256": file_sha256(model.path),
                 "recipe": dict(model.info.recipe),
                 "data": {key: value for key, value in before.items() if key != "stems"},
             }
@@ -52,9 +64,14 @@ def describe_origin(
     return origin
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file of weights, in hexadecimal.
+
+    Raises:
+        CheckpointError: It cannot be read.
+    """
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot read the initial weights: {error.strerror}") from error
+        raise CheckpointError(f"{path}: cannot read the weights: {error.strerror}") from error

@@ -9,7 +9,7 @@ from typing import Literal
 from sernet_core import config
 from sernet_core.augment import AugmentConfig
 from sernet_core.errors import ConfigError
-from sernet_core.losses import Balance
+from sernet_core.losses import Balance, Region
 from sernet_core.network import MIN_SIZE, NetworkConfig
 
 _NOT_NEGATIVE = (
@@ -18,9 +18,23 @@ _NOT_NEGATIVE = (
     "weight_decay",
     "auxiliary_weight",
     "distil_weight",
+    "region_weight",
     "warmup_steps",
+    "calibrate",
     "seed",
 )
+_SHARES = (
+    "synthetic_share",
+    "extra_share",
+    "momentum",
+    "ohem_threshold",
+    "ohem_share",
+    "average_decay",
+    "average_from",
+)
+
+OptimizerKind = Literal["adamw", "sgd"]
+NormKind = Literal["batch", "synchronised", "frozen_encoder", "frozen"]
 
 
 @dataclass(frozen=True)
@@ -32,12 +46,18 @@ class Recipe:
         network: The network to train.
         augment: Changes to each training frame.
         input_size: Width and height at which the network will be used; kept in the checkpoint.
-        batch_size: Crops a step.
+        batch_size: Crops a step, over all parts and processes.
+        accumulate: Parts that a process computes its crops in, one after the other, to save memory.
         synthetic_share: Share of crops cut from procedural scenes, 0..1.
         synthetic_size: Width and height at which those scenes are rendered, as the data set's frames are.
+        extra_share: Share of crops cut from the second data set of the run, 0..1.
+        optimizer: "adamw", or "sgd" with momentum.
+        momentum: Of SGD.
+        nesterov: Whether SGD's momentum looks ahead (Nesterov).
         rate: Peak learning rate of the parts that start from nothing.
         encoder_rate: Peak learning rate of the encoder.
-        weight_decay: Of AdamW; not applied to norms, biases and gate gains.
+        weight_decay: Decoupled with AdamW, added to the gradient with SGD; not applied to norms, biases and
+            gate gains.
         warmup_steps: Steps over which the rates rise linearly from 0.
         poly_power: The rates then fall as `(1 - progress) ** poly_power`.
         auxiliary_weight: Weight of the auxiliary loss on layer3; 0 leaves the head out.
@@ -45,7 +65,20 @@ class Recipe:
         distil_weight: Weight of the divergence from the teacher, where the run has one, beside the loss of 1
             on the labels.
         distil_temperature: Softens both distributions before they are compared.
-        average_decay: Decay a step of the running average of weights, which is what gets evaluated and kept.
+        ohem_threshold: Online hard example mining: of each crop, only pixels whose class has a lower
+            probability than this count; 0 counts all.
+        ohem_share: Share of a crop's labelled pixels that count at least, the hardest ones.
+        region: Loss over whole regions that is added: "none", "lovasz" or "dice".
+        region_weight: Its weight.
+        average: Which average of the weights gets evaluated and kept: "running" (exponential, over the whole
+            run) or "last" (the plain mean of every step's weights over the last part of the run).
+        average_decay: Decay a step of the running average.
+        average_from: Progress of the run, 0..1, from which on "last" averages.
+        batch_norm: What normalises while training: "batch" (the part of the batch that a process computes at
+            once), "synchronised" (such parts of all processes; GPUs only), "frozen_encoder" (in the encoder
+            its running statistics, which stay) or "frozen" (those of the whole network).
+        calibrate: Training crops from which the averaged weights' norm statistics are computed anew before
+            each validation; 0 keeps their average.
         precision: "fp32", or "bf16" for mixed precision.
         validate_every: Steps between validations.
         seed: Of the initial weights and of every random choice about data.
@@ -57,8 +90,13 @@ class Recipe:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     input_size: tuple[int, int] = (480, 360)
     batch_size: int = 4
+    accumulate: int = 1
     synthetic_share: float = 0.0
     synthetic_size: tuple[int, int] = (480, 360)
+    extra_share: float = 0.0
+    optimizer: OptimizerKind = "adamw"
+    momentum: float = 0.9
+    nesterov: bool = True
     rate: float = 1e-3
     encoder_rate: float = 1e-4
     weight_decay: float = 1e-2
@@ -68,14 +106,22 @@ class Recipe:
     balance: Balance = "sqrt_median"
     distil_weight: float = 1.0
     distil_temperature: float = 1.0
+    ohem_threshold: float = 0.0
+    ohem_share: float = 0.1
+    region: Region = "none"
+    region_weight: float = 0.5
+    average: Literal["running", "last"] = "running"
     average_decay: float = 0.998
+    average_from: float = 0.75
+    batch_norm: NormKind = "batch"
+    calibrate: int = 0
     precision: Literal["fp32", "bf16"] = "fp32"
     validate_every: int = 500
     seed: int = 0
     notice: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "validate_every"):
+        for name in ("steps", "batch_size", "accumulate", "validate_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: needs at least 1, got {getattr(self, name)}")
         for name in _NOT_NEGATIVE:
@@ -90,9 +136,34 @@ class Recipe:
                 raise ConfigError(
                     f"{name}: needs at least {MIN_SIZE}x{MIN_SIZE} pixels, got {getattr(self, name)}"
                 )
-        for name in ("synthetic_share", "average_decay"):
+        for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name}: must be from 0 to 1, got {getattr(self, name)}")
+        self._check_pairs()
+
+    def _check_pairs(self) -> None:
+        """Refuse settings that contradict each other."""
+        if self.batch_size % self.accumulate:
+            raise ConfigError(
+                f"accumulate: {self.batch_size} crops a step (batch_size) cannot be cut into "
+                f"{self.accumulate} equal parts"
+            )
+        if self.synthetic_share + self.extra_share > 1:
+            raise ConfigError(
+                "synthetic_share and extra_share: must not be more than 1 together, got "
+                f"{self.synthetic_share} and {self.extra_share}"
+            )
+        if self.optimizer == "sgd" and self.nesterov and not self.momentum:
+            raise ConfigError("nesterov: needs a momentum above 0; set nesterov: false")
+        if self.average == "last" and self.batch_norm != "frozen" and not self.calibrate:
+            raise ConfigError(
+                "average: last needs the norm statistics of the averaged weights, which no step has seen: "
+                "set calibrate to a number of crops, e.g. 200"
+            )
+        if self.batch_norm == "frozen" and self.calibrate:
+            raise ConfigError(
+                "calibrate: with batch_norm: frozen there are no statistics to compute; set it to 0"
+            )
 
     def rate_factor(self, step: int) -> float:
         """Learning rate at a step (from 0) over its peak: linear warm-up, then polynomial decay."""

@@ -14,13 +14,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from sernet_core import config
 from sernet_core.blocks import conv_bn
-from sernet_core.errors import CheckpointError, InputError
+from sernet_core.errors import CheckpointError, ConfigError, InputError
 from sernet_core.network import SernetFormer, build_network
 from sernet_core.storage import write_atomically
+from sernet_core.train.average import norms_of, update_average
+from sernet_core.train.optimizer import build_optimizer, optimizer_tensors, restore_optimizer
 from sernet_core.train.recipe import Recipe
-
-_MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class TrainingNetwork(nn.Module):
@@ -55,15 +56,27 @@ class TrainingState:
     def __init__(self, recipe: Recipe, origin: Mapping[str, Any], device: str = "cpu") -> None:
         self.recipe = recipe
         self.device = torch.device(device)
-        # What must not change between a run and its resumption.
-        self._identity = json.dumps({"recipe": asdict(recipe), "origin": origin}, sort_keys=True)
+        self._origin = json.loads(json.dumps(origin))
         self.step = 0
         torch.manual_seed(recipe.seed)
         network = build_network(recipe.network)
         self.model = TrainingNetwork(network, auxiliary=recipe.auxiliary_weight > 0)
         self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(network).requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(_groups(self.model, recipe), fused=True)
+        self.optimizer = build_optimizer(self.model, recipe)
+
+    @property
+    def frozen(self) -> nn.Module | None:
+        """The part of the model whose norms go by their running statistics while training."""
+        kind = self.recipe.batch_norm
+        return {"frozen": self.model, "frozen_encoder": self.model.network.encoder}.get(kind)
+
+    def set_training(self) -> None:
+        """Training mode, but for the norms that the recipe freezes."""
+        self.model.train()
+        if self.frozen is not None:
+            for norm in norms_of(self.frozen):
+                norm.eval()
 
     def set_rates(self) -> None:
         """Learning rates of the present step."""
@@ -74,7 +87,7 @@ class TrainingState:
     def advance(self) -> None:
         """Take the step that the gradients point to."""
         self.optimizer.step()
-        self._update_average()
+        update_average(self.average, self.model.network, self.recipe, self.step)
         self.step += 1
 
     def norm_statistics(self) -> dict[str, torch.Tensor]:
@@ -85,17 +98,6 @@ class TrainingState:
         """Put back what `norm_statistics` gave."""
         for name, buffer in self.model.named_buffers():
             buffer.copy_(statistics[name])
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        """Move the averaged weights towards the present ones; the first steps forget faster."""
-        decay = min(self.recipe.average_decay, (1 + self.step) / (10 + self.step))
-        present = self.model.network.state_dict()
-        for key, value in self.average.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(present[key], 1 - decay)
-            else:
-                value.copy_(present[key])
 
     def reset_average(self) -> None:
         """Start the average at the present weights."""
@@ -109,11 +111,12 @@ class TrainingState:
         """
         tensors = {f"model.{key}": value for key, value in self.model.state_dict().items()}
         tensors |= {f"average.{key}": value for key, value in self.average.state_dict().items()}
-        for name, parameter in self.model.named_parameters():
-            moments = self.optimizer.state.get(parameter, {})
-            tensors |= {f"optimizer.{name}.{key}": moments[key] for key in _MOMENTS if key in moments}
+        memory = optimizer_tensors(self.optimizer, self.model, self.recipe)
+        tensors |= {f"optimizer.{key}": value for key, value in memory.items()}
         tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-        metadata = {"step": str(self.step), "identity": self._identity, "progress": json.dumps(progress)}
+        # What must not change between a run and its resumption.
+        identity = json.dumps({"recipe": asdict(self.recipe), "origin": self._origin}, sort_keys=True)
+        metadata = {"step": str(self.step), "identity": identity, "progress": json.dumps(progress)}
         try:
             write_atomically(path, lambda target: save_file(tensors, target, metadata))
         except (InputError, SafetensorError) as error:
@@ -128,7 +131,7 @@ class TrainingState:
         try:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
-                if metadata.get("identity") != self._identity:
+                if not self._is_same(json.loads(metadata.get("identity", "{}"))):
                     raise CheckpointError(
                         f"{path}: belongs to a run with another recipe, data set or initial weights; "
                         "give the command that it was started with, or a new run folder"
@@ -138,6 +141,14 @@ class TrainingState:
         except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
             raise CheckpointError(f"{path}: cannot be resumed from: {error}") from error
 
+    def _is_same(self, identity: Mapping[str, Any]) -> bool:
+        """Whether a saved state is of this run; a setting that it is too old to know had its default."""
+        try:
+            recipe = config.build(Recipe, identity.get("recipe", {}))
+        except ConfigError:
+            return False
+        return recipe == self.recipe and identity.get("origin") == self._origin
+
     def _take(self, tensors: dict[str, Tensor], step: int) -> None:
         def part(prefix: str) -> dict[str, Tensor]:
             return {
@@ -146,30 +157,5 @@ class TrainingState:
 
         self.model.load_state_dict(part("model."))
         self.average.load_state_dict(part("average."))
-        for name, parameter in self.model.named_parameters():
-            moments = {key: tensors.get(f"optimizer.{name}.{key}") for key in _MOMENTS}
-            if all(value is not None for value in moments.values()):
-                like = {
-                    key: torch.empty_like(parameter).copy_(value)  # type: ignore[arg-type]
-                    for key, value in moments.items()
-                }
-                self.optimizer.state[parameter] = {
-                    "step": torch.tensor(float(step), device=self.device),
-                    **like,
-                }
+        restore_optimizer(self.optimizer, self.model, self.recipe, part("optimizer."), step)
         self.step = step
-
-
-def _groups(model: TrainingNetwork, recipe: Recipe) -> list[dict[str, Any]]:
-    """Parameters by rate (encoder or new) and decay (none for norms, biases and gains: all below 2-D)."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        groups.setdefault((name.startswith("network.encoder."), parameter.ndim > 1), []).append(parameter)
-    return [
-        {
-            "params": parameters,
-            "peak": recipe.encoder_rate if encoder else recipe.rate,
-            "weight_decay": recipe.weight_decay if decays else 0.0,
-        }
-        for (encoder, decays), parameters in groups.items()
-    ]

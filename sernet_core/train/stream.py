@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -16,26 +17,30 @@ from sernet_core.augment import augment
 from sernet_core.datasets import Dataset, Sample
 from sernet_core.errors import ConfigError, InputError
 from sernet_core.labels import CAMVID, IGNORE
+from sernet_core.paste import ObjectBank
 from sernet_core.train.recipe import Recipe
 
 
 class TrainingStream(TorchDataset[tuple[Tensor, Tensor]]):
-    """Crops of a data set, mixed with procedural scenes by the recipe's share.
+    """Crops of a data set, mixed with procedural scenes and a second data set by the recipe's shares.
 
-    Each pass over the data set has an order of its own.
+    Each pass over a data set has an order of its own.
 
     Args:
-        recipe: Crop, augmentation, share and seed.
+        recipe: Crop, augmentation, shares and seed.
         dataset: Frames with ground truth; None when every crop is synthetic.
+        extra: The second data set, needed where the recipe gives it a share.
 
     Raises:
         InputError: There is nothing to train on.
-        ConfigError: Procedural scenes are to be mixed with frames that are labelled with other classes.
+        ConfigError: What is to be mixed is labelled with other classes, or the recipe names a class that does
+            not exist.
     """
 
-    def __init__(self, recipe: Recipe, dataset: Dataset | None) -> None:
+    def __init__(self, recipe: Recipe, dataset: Dataset | None, extra: Dataset | None = None) -> None:
         self.recipe = recipe
         self.dataset = dataset
+        self.extra = extra
         if dataset is None and recipe.synthetic_share < 1:
             raise InputError("no training data: give a data set, or synthetic_share: 1.0 in the recipe")
         difference = dataset.classes.difference(CAMVID) if dataset is not None else ""
@@ -45,6 +50,15 @@ class TrainingStream(TorchDataset[tuple[Tensor, Tensor]]):
                 "set synthetic_share: 0 in the recipe"
             )
 
+        check_extra(recipe, dataset, extra)
+        classes = dataset.classes if dataset is not None else CAMVID
+        self._rare = tuple(classes.id_of(name) for name in recipe.augment.rare)
+        self._objects: ObjectBank | None = None
+        if recipe.augment.paste:
+            if dataset is None:
+                raise ConfigError("paste: takes objects from the data set's frames, and there is no data set")
+            self._objects = ObjectBank(dataset, self._rare)
+
     def __len__(self) -> int:
         return self.recipe.steps * self.recipe.batch_size
 
@@ -53,36 +67,89 @@ class TrainingStream(TorchDataset[tuple[Tensor, Tensor]]):
         # OpenCV's own threads would fight the network's for the cores.
         cv2.setNumThreads(0)
         rng = np.random.default_rng([self.recipe.seed, number])
-        if self.dataset is None or rng.random() < self.recipe.synthetic_share:
-            frame = synthetic.random_frame(int(rng.integers(1_000_000)), self.recipe.synthetic_size)
-            image, label = frame.image, frame.label
-        else:
-            epoch, position = divmod(number, len(self.dataset))
-            order = np.random.default_rng([self.recipe.seed, epoch, len(self.dataset)]).permutation(
-                len(self.dataset)
-            )
-            sample = self.dataset[int(order[position])]
-            image, label = sample.image, _truth(self.dataset, sample)
-        image, label = augment(image, label, self.recipe.augment, rng)
+        image, label = self._frame(number, rng)
+        image, label = augment(image, label, self.recipe.augment, rng, self._rare)
         return torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(label.astype(np.int64))
+
+    def _frame(self, number: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Image and label that crop `number` is cut from."""
+        recipe = self.recipe
+        drawn = rng.random() if self.dataset is not None else 0.0
+        if self.dataset is None or drawn < recipe.synthetic_share:
+            frame = synthetic.random_frame(int(rng.integers(1_000_000)), recipe.synthetic_size)
+            return frame.image, frame.label
+        if self.extra is not None and drawn < recipe.synthetic_share + recipe.extra_share:
+            return self._sample(self.extra, number)
+        image, label = self._sample(self.dataset, number)
+        if self._objects is not None and rng.random() < recipe.augment.paste:
+            return self._objects.paste(image, label, recipe.augment.paste_most, rng)
+        return image, label
+
+    def _sample(self, dataset: Dataset, number: int) -> tuple[np.ndarray, np.ndarray]:
+        epoch, position = divmod(number, len(dataset))
+        order = np.random.default_rng([self.recipe.seed, epoch, len(dataset)]).permutation(len(dataset))
+        sample = dataset[int(order[position])]
+        return sample.image, truth(dataset, sample)
+
+
+def check_extra(recipe: Recipe, dataset: Dataset | None, extra: Dataset | None) -> None:
+    """Find out whether a second data set (or none) is what a recipe asks for beside the first one.
+
+    Raises:
+        ConfigError: It is not, or it has other classes.
+    """
+    if extra is None:
+        if recipe.extra_share:
+            raise ConfigError(
+                f"the recipe takes {recipe.extra_share:g} of its crops from a second data set (extra_share), "
+                "and there is none; give it with --extra DIR:SPLIT"
+            )
+        return
+    if dataset is None or not recipe.extra_share:
+        raise ConfigError(
+            f"{extra.name}: nothing is taken from this second data set; set extra_share in the recipe, and "
+            "give a first data set"
+        )
+    if difference := extra.classes.difference(dataset.classes):
+        raise ConfigError(f"{extra.name} has other classes than {dataset.name}: {difference}")
 
 
 def training_batches(
-    stream: TrainingStream, first_step: int, workers: int, *, pinned: bool = False
+    stream: TrainingStream,
+    first_step: int,
+    workers: int,
+    *,
+    pinned: bool = False,
+    part: tuple[int, int] = (0, 1),
 ) -> DataLoader[tuple[Tensor, Tensor]]:
     """Batches from a step to the end of the run, in order, prepared by worker processes.
 
     Args:
         stream: The run's crops.
         first_step: Step to start at.
-        workers: Processes; 0 prepares in this one.
+        workers: Processes that prepare; 0 prepares in this one.
         pinned: Into page-locked memory, from which a GPU copies while it computes.
+        part: Which of how many equal parts of each batch.
     """
     size = stream.recipe.batch_size
+    index, parts = part
+    own = size // parts
+    numbers = (
+        step * size + index * own + place
+        for step in range(first_step, stream.recipe.steps)
+        for place in range(own)
+    )
+    return crop_batches(stream, numbers, own, workers, pinned=pinned)
+
+
+def crop_batches(
+    stream: TrainingStream, numbers: Iterable[int], size: int, workers: int, *, pinned: bool = False
+) -> DataLoader[tuple[Tensor, Tensor]]:
+    """The crops of some numbers, in batches of a size; arguments as `training_batches`."""
     return DataLoader(
         stream,
         batch_size=size,
-        sampler=range(first_step * size, len(stream)),
+        sampler=list(numbers),
         num_workers=workers,
         pin_memory=pinned,
         prefetch_factor=4 if workers else None,
@@ -105,14 +172,19 @@ def count_classes(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     size = len(dataset.classes)
     pixels, images = np.zeros(size, np.int64), np.zeros(size, np.int64)
     for sample in dataset:
-        label = _truth(dataset, sample)
+        label = truth(dataset, sample)
         counts = np.bincount(label[label != IGNORE], minlength=size)[:size]
         pixels += counts
         images += np.where(counts > 0, counts.sum(), 0)
     return pixels, images
 
 
-def _truth(dataset: Dataset, sample: Sample) -> np.ndarray:
+def truth(dataset: Dataset, sample: Sample) -> np.ndarray:
+    """Ground truth of a sample, uint8 (H, W).
+
+    Raises:
+        InputError: It has none.
+    """
     if sample.label is None:
         raise InputError(f"{dataset.name}: {sample.stem} has no ground truth to train on")
     return sample.label

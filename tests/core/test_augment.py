@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from sernet_core.augment import AugmentConfig, augment
+from sernet_core.errors import ConfigError
+from sernet_core.photometric import photometric
 
 PLAIN = AugmentConfig(
     crop=(80, 64),
@@ -82,3 +84,90 @@ def test_light_changes_leave_labels() -> None:
     changed = augment(*frame(), lit, np.random.default_rng(3))
     assert (plain[1] == changed[1]).all() and (plain[0] != changed[0]).any()
     assert changed[0].dtype == np.uint8
+
+
+GREY = np.full((64, 96, 3), 120, np.uint8)
+
+
+@pytest.mark.parametrize(
+    "switch",
+    [
+        {"brightness": 0.5},
+        {"gamma": 1.0},
+        {"white_balance": 0.5},
+        {"shadow": 1.0},
+        {"noise": 1.0},
+    ],
+    ids=lambda switch: next(iter(switch)),
+)
+def test_each_change_of_light_has_a_switch(switch: dict[str, float]) -> None:
+    off = photometric(GREY, PLAIN, np.random.default_rng(0))
+    assert (off == GREY).all()
+    changed = photometric(GREY, replace(PLAIN, **switch), np.random.default_rng(0))
+    assert changed.dtype == np.uint8 and changed.shape == GREY.shape and (changed != GREY).mean() > 0.1
+
+
+@pytest.mark.parametrize("switch", ["contrast", "saturation", "hue", "blur", "jpeg"])
+def test_each_change_of_texture_has_a_switch(switch: str) -> None:
+    image = np.random.default_rng(1).integers(0, 256, (64, 96, 3), np.uint8)
+    strength = 60.0 if switch == "hue" else 1.0
+    off = photometric(image, PLAIN, np.random.default_rng(0))
+    changed = photometric(image, replace(PLAIN, **{switch: strength}), np.random.default_rng(0))
+    assert (changed != off).mean() > 0.2
+
+
+def test_strengths_bound_the_changes() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        tinted = photometric(GREY, replace(PLAIN, white_balance=0.25), rng)
+        assert (tinted[..., 1] == 120).all() and tinted.min() >= 89 and tinted.max() <= 151
+        shaded = photometric(GREY, replace(PLAIN, shadow=1.0, shadow_strength=0.5), rng)
+        assert shaded.min() >= 59 and shaded.max() == 120
+        assert (shaded[:10] == 120).all()  # the sky has no shadows
+        noisy = photometric(GREY, replace(PLAIN, noise=1.0, noise_level=2.0), rng)
+        assert 0.5 < noisy.std() < 2.5
+    sharp = np.zeros((64, 96, 3), np.uint8)
+    sharp[:, 48:] = 200
+    edges = []
+    for sigma in (0.3, 6.0):
+        soft = photometric(sharp, replace(PLAIN, blur=1.0, blur_sigma=sigma), np.random.default_rng(2))
+        edges.append(int(np.abs(np.diff(soft[32, :, 0].astype(int))).max()))
+    assert edges[0] > 150 > edges[1]
+    detail = np.random.default_rng(1).integers(0, 256, (64, 96, 3), np.uint8)
+    errors = []
+    for quality in (10, 95):
+        coded = photometric(detail, replace(PLAIN, jpeg=1.0, jpeg_quality=(quality, quality)), rng)
+        errors.append(np.abs(coded.astype(int) - detail).mean())
+    assert errors[0] > 1.3 * errors[1]
+
+
+def test_a_switch_that_is_off_draws_nothing() -> None:
+    """So what is added later leaves the crops of earlier runs as they were."""
+    one, two = np.random.default_rng(3), np.random.default_rng(3)
+    image, label = frame()
+    augment(image, label, AugmentConfig(crop=(80, 64), white_balance=0, shadow=0, jpeg=0, rare_crops=0), one)
+    two.uniform()  # scale
+    two.integers(0, 17)  # left; top has no choice, and draws nothing
+    two.random()  # flip
+    two.uniform(size=5)  # hue, saturation, gamma, contrast, brightness
+    if two.random() < 0.15:
+        two.uniform()
+    if two.random() < 0.2:
+        two.standard_normal((64, 80, 3), np.float32)
+        two.uniform()
+    assert one.random() == two.random()
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"white_balance": 1.5}, "white_balance: must be from 0 to 1"),
+        ({"jpeg_quality": (90, 30)}, "jpeg_quality: needs 1 <= low <= high"),
+        ({"blur_sigma": 0.1}, "blur_sigma: needs at least 0.3"),
+        ({"paste_most": 0}, "paste_most: needs at least 1"),
+        ({"rare_crops": 0.5}, "set rare"),
+    ],
+)
+def test_impossible_settings_are_named(setting: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        replace(PLAIN, **setting)

@@ -113,8 +113,8 @@ def test_rows_average_what_the_views_say(small_model: Path) -> None:
     np.testing.assert_array_equal(single.confidence, published.confidence)
 
     def probabilities(picture: np.ndarray, scale: float) -> torch.Tensor:
-        logits = segmenter.segment(picture, logits=True, scale=scale).logits
-        assert logits is not None and logits.shape == (11, 64, 96)
+        _, logits = segmenter.examine(picture, scale=scale)
+        assert logits.shape == (11, 64, 96)
         return logits.softmax(0)
 
     mirror = np.ascontiguousarray(image[:, ::-1])

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 
-from sernet_core.losses import class_weights, segmentation_loss
+from sernet_core.losses import (
+    Criterion,
+    HardPixels,
+    Region,
+    class_weights,
+    dice_loss,
+    lovasz_softmax,
+    pixel_loss,
+    segmentation_loss,
+)
 
 
 def test_median_frequency() -> None:
@@ -35,3 +46,99 @@ def test_nothing_labelled_is_no_nan() -> None:
 def test_small_logits_are_resized() -> None:
     loss = segmentation_loss(torch.zeros(1, 4, 2, 2), torch.zeros(1, 8, 8, dtype=torch.int64), torch.ones(4))
     assert loss.item() == pytest.approx(np.log(4))
+
+
+def _scene(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (3, 4, 6, 8) and labels with void, of which the last image has nothing but."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(3, 4, 6, 8, generator=generator)
+    target = torch.randint(0, 4, (3, 6, 8), generator=generator)
+    target[0, :2] = 255
+    target[1][target[1] == 2] = 0  # a class that this image has not
+    target[2] = 255
+    return logits, target
+
+
+WEIGHTS = torch.tensor([0.5, 1.0, 3.0, 2.0])
+
+
+@pytest.mark.parametrize("region", ["none", "lovasz", "dice"])
+@pytest.mark.parametrize("hard", [None, HardPixels(0.3, 0.2)], ids=["all", "hard"])
+def test_parts_of_a_batch_add_up(region: Region, hard: HardPixels | None) -> None:
+    """To the loss and the gradient of the whole, however it is cut."""
+    criterion = Criterion(WEIGHTS, hard=hard, region=region, region_weight=0.5, auxiliary_weight=0.4)
+    logits, target = _scene()
+    auxiliary = _scene(1)[0][..., ::2, ::2]
+    extent = criterion.extent(target)
+    whole, cut = (logits.clone().requires_grad_() for _ in range(2))
+    loss = criterion(whole, auxiliary, target, extent)
+    loss.backward()
+    total = 0.0
+    for part in (slice(0, 1), slice(1, 3)):
+        one = criterion(cut[part], auxiliary[part], target[part], extent)
+        one.backward()
+        total += one.item()
+    assert total == pytest.approx(loss.item(), rel=1e-6)
+    torch.testing.assert_close(cut.grad, whole.grad)
+    assert (whole.grad[2] == 0).all() and (whole.grad[:2] != 0).any()
+
+
+def test_hard_pixels() -> None:
+    """Those below the threshold; the hardest ones where they are too few; never void."""
+    losses = -torch.tensor([[0.9, 0.8, 0.5, 0.2, 0.1]]).log()
+    labelled = torch.tensor([[True, True, True, True, False]])
+    assert HardPixels(0.6, 0.0).mask(losses, labelled).tolist() == [[False, False, True, True, False]]
+    assert HardPixels(0.1, 0.0).mask(losses, labelled).sum() == 0
+    assert HardPixels(0.1, 0.25).mask(losses, labelled).tolist() == [[False, False, False, True, False]]
+    assert HardPixels(0.6, 0.75).mask(losses, labelled).tolist() == [[False, True, True, True, False]]
+    assert HardPixels(0.6, 1.0).mask(losses, labelled).equal(labelled)
+
+
+def test_hard_pixels_stand_for_their_image() -> None:
+    """The mean over an image's hard pixels counts with the weight of all its labelled ones."""
+    logits, target = _scene()
+    hard = HardPixels(0.3, 0.1)
+    expected = 0.0
+    for scores, label in zip(logits[:2], target[:2], strict=True):
+        valid = label != 255
+        p = scores.softmax(0).gather(0, label.clamp(max=3)[None])[0]
+        kept = valid & (p < 0.3)
+        assert 0.1 * valid.sum() < kept.sum() < valid.sum()
+        weights = WEIGHTS[label.clamp(max=3)]
+        expected += weights[valid].sum() * (-p.log() * weights)[kept].sum() / weights[kept].sum()
+    assert pixel_loss(logits, target, WEIGHTS, hard).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert abs(pixel_loss(logits, target, WEIGHTS).item() - expected.item()) > 1
+
+
+def test_lovasz_of_hard_decisions_is_the_iou() -> None:
+    """At probabilities of 0 and 1 the extension is the function itself: 1 - IoU, the mean over classes."""
+    _, target = _scene()
+    decided = torch.randint(0, 4, target.shape, generator=torch.Generator().manual_seed(3))
+    logits = torch.nn.functional.one_hot(decided, 4).permute(0, 3, 1, 2) * 200.0
+    expected = 0.0
+    for made, label in zip(decided[:2], target[:2], strict=True):
+        valid = label != 255
+        losses = []
+        for number in label[valid].unique():
+            said, is_so = (made == number) & valid, label == number
+            losses.append(1 - (said & is_so).sum() / (said | is_so).sum())
+        expected += torch.stack(losses).mean().item()
+    assert lovasz_softmax(logits, target).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_dice_of_hard_decisions() -> None:
+    target = torch.tensor([[[0, 0, 1, 255]]])
+    logits = torch.nn.functional.one_hot(torch.tensor([[[0, 1, 1, 0]]]), 3).permute(0, 3, 1, 2) * 200.0
+    assert dice_loss(logits, target).item() == pytest.approx(((1 - 2 / 3) + (1 - 2 / 3)) / 2)
+
+
+@pytest.mark.parametrize("loss", [lovasz_softmax, dice_loss])
+def test_region_losses_fall_towards_the_truth(loss: Callable[..., torch.Tensor]) -> None:
+    logits, target = _scene()
+    logits.requires_grad_()
+    before = loss(logits, target)
+    before.backward()
+    assert torch.isfinite(logits.grad).all()
+    assert loss(logits - 5 * logits.grad, target) < before
+    right = torch.nn.functional.one_hot(target.clamp(max=3), 4).permute(0, 3, 1, 2) * 200.0
+    assert loss(right, target).item() == pytest.approx(0, abs=1e-6)

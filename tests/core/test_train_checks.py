@@ -148,7 +148,7 @@ def test_stopped_in_a_validation_and_resumed(
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert train(recipe, Frames(noise_frames(2)), [Frames(good)], whole, workers=0)
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_stop_on_signal", lambda: _Given(event))
+        patch.setattr(loop, "stop_on_signal", lambda: _Given(event))
         assert not train(recipe, Frames(noise_frames(2)), [stopping], broken, workers=0)
     assert {path.name for path in broken.iterdir()} == {"state.safetensors"}
     assert train(recipe, Frames(noise_frames(2)), [Frames(good)], broken, workers=0)

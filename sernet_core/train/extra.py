@@ -1,0 +1,117 @@
+"""A second data set to train on, and what to do where it does not label classes that the first one has.
+
+A set without a class shows its objects all the same, labelled as what stands behind them. Where a model sees
+such a class, the label is void: it teaches neither what is wrong nor what the model only believes.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from sernet_core.datasets import Dataset, Sample, read_label
+from sernet_core.errors import ConfigError
+from sernet_core.labels import IGNORE
+from sernet_core.runtime import Segmenter
+from sernet_core.storage import write_atomically
+from sernet_core.train.origin import file_sha256
+from sernet_core.train.processes import Processes
+from sernet_core.train.stream import count_classes, truth
+
+
+@dataclass(frozen=True)
+class Extra:
+    """The second data set of a run.
+
+    Attributes:
+        dataset: Its frames.
+        model: File of a model that sees the classes it does not label; None trusts its labels.
+    """
+
+    dataset: Dataset
+    model: Path | None = None
+
+    def prepare(self, folder: Path, processes: Processes) -> Dataset:
+        """The data set as it is trained on; with a model, its masked labels lie in the run folder.
+
+        Labels that are there already are not made again.
+
+        Raises:
+            ConfigError: The model has other classes, or the data set labels all of them.
+            CheckpointError: The model cannot be loaded.
+        """
+        if self.model is None:
+            return self.dataset
+        segmenter = Segmenter.load(self.model, device=str(processes.device))
+        if difference := segmenter.info.classes.difference(self.dataset.classes):
+            raise ConfigError(f"{self.model} has other classes than {self.dataset.name}: {difference}")
+        labels = folder / f"extra-{file_sha256(self.model)[:12]}"
+        shared = range(processes.index, len(self.dataset), processes.count)
+        todo = [index for index in shared if not _path(labels, self.dataset.stems[index]).is_file()]
+        for index in tqdm(todo, "mask the second data set", unit="frame", disable=None):
+            sample = self.dataset[index]
+            seen = np.isin(segmenter.segment(sample.image).mask, self.missing)
+            _write(_path(labels, sample.stem), np.where(seen, np.uint8(IGNORE), truth(self.dataset, sample)))
+        processes.wait()
+        return _Relabelled(self.dataset, labels)
+
+    @functools.cached_property
+    def missing(self) -> list[int]:
+        """Ids of the classes that no frame labels.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        pixels, _ = count_classes(self.dataset)
+        missing = [number for number, count in enumerate(pixels) if not count]
+        if not missing:
+            raise ConfigError(
+                f"{self.dataset.name} labels every class: there is none for a model to look for"
+            )
+        return missing
+
+    def describe(self, share: float) -> dict[str, Any]:
+        """What a model remembers of it, as JSON-ready values."""
+        described: dict[str, Any] = {"train": self.dataset.name, "share": share}
+        if self.model is not None:
+            names = [self.dataset.classes.names[number] for number in self.missing]
+            described["masked"] = {
+                "file": self.model.name,
+                "sha256": file_sha256(self.model),
+                "classes": names,
+            }
+        return described
+
+
+class _Relabelled:
+    """A data set with labels of its own in a folder."""
+
+    def __init__(self, dataset: Dataset, labels: Path) -> None:
+        self._dataset, self._labels = dataset, labels
+        self.name, self.classes, self.stems = dataset.name, dataset.classes, dataset.stems
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self._dataset[index]
+        return replace(sample, label=read_label(_path(self._labels, sample.stem), self.classes))
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[index] for index in range(len(self)))
+
+
+def _path(labels: Path, stem: str) -> Path:
+    return labels / f"{stem}.png"
+
+
+def _write(path: Path, label: np.ndarray) -> None:
+    _, code = cv2.imencode(".png", label)
+    write_atomically(path, lambda target: target.write_bytes(code.tobytes()))

@@ -1,0 +1,141 @@
+"""Validation of a run: the averaged weights scored as they would ship, and kept with their scores."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from sernet_core.checkpoint import CheckpointInfo, save_checkpoint
+from sernet_core.datasets import Dataset
+from sernet_core.errors import InputError
+from sernet_core.evaluate import check_split, evaluate
+from sernet_core.labels import CAMVID
+from sernet_core.network import SernetFormer
+from sernet_core.report.sheet import Exhibit, contact_sheet
+from sernet_core.runtime import Segmenter
+from sernet_core.storage import write_atomically
+from sernet_core.train.average import calibrated
+from sernet_core.train.step import Learner
+from sernet_core.train.stream import TrainingStream, crop_batches
+
+MODEL = "model.safetensors"
+SAMPLES = "samples"
+_CANDIDATE = ".candidate.safetensors"  # the model while it has no scores yet
+_SHOWN = 4  # frames of each split on its sheet
+
+
+class Validator:
+    """Scores and keeps the network of a run.
+
+    Args:
+        learner: Of the run.
+        stream: Its crops.
+        splits: To score on.
+        folder: Of the run.
+        origin: What the run is made from.
+        workers: Processes that prepare crops.
+
+    Raises:
+        InputError: A split cannot be scored.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        stream: TrainingStream,
+        splits: Sequence[Dataset],
+        folder: Path,
+        origin: dict[str, Any],
+        workers: int,
+    ) -> None:
+        self._learner, self._state = learner, learner.state
+        self._stream, self._splits, self._folder, self._origin = stream, splits, folder, origin
+        self._workers = workers
+        for dataset in splits:
+            check_split(dataset, self._info(), "the model to be trained")
+            if dataset[0].label is None:
+                raise InputError(f"{dataset.name}: {dataset.stems[0]} has no ground truth to score against")
+
+    def run(
+        self, stopped: threading.Event, warn: Callable[[str], object]
+    ) -> dict[str, dict[str, Any]] | None:
+        """Score the averaged weights, write them with their scores, and draw some of their masks.
+
+        Args:
+            stopped: Ends the work after the present frame once it is set, and then nothing is kept.
+            warn: Is told of a sheet that cannot be written.
+
+        Returns:
+            Scores by the name of the split; None when stopped.
+        """
+        info, candidate = self._info(), self._folder / _CANDIDATE
+        network = self._network()
+        metrics: dict[str, dict[str, Any]] = {}
+        try:
+            save_checkpoint(candidate, network, info)
+            segmenter = Segmenter.load(
+                candidate, device=str(self._state.device), precision=self._state.recipe.precision
+            )
+            how = {"precision": segmenter.precision, "input_size": list(segmenter.input_size)}
+            for dataset in self._splits:
+                matrix = evaluate(segmenter, dataset, quiet=True, stopped=stopped)
+                if stopped.is_set():
+                    return None
+                metrics[dataset.name] = {**matrix.summary(), **how}
+                try:
+                    self._draw(segmenter, dataset, matrix.miou)
+                except InputError as error:  # not worth the run
+                    warn(f"warning: {error}")
+        finally:
+            candidate.unlink(missing_ok=True)
+        save_checkpoint(self._folder / MODEL, network, replace(info, metrics=metrics))
+        return metrics
+
+    def _network(self) -> SernetFormer:
+        """The averaged network, with norm statistics of its own where the recipe wants them."""
+        recipe, state = self._state.recipe, self._state
+        if not recipe.calibrate:
+            return state.average
+        frozen = [state.average.encoder] if recipe.batch_norm == "frozen_encoder" else []
+        with self._learner.autocast():
+            return calibrated(state.average, self._images(), frozen)
+
+    def _images(self) -> Iterator[Tensor]:
+        """The run's first crops, in batches that are large enough for statistics to be those of many."""
+        recipe = self._state.recipe
+        numbers = range(min(recipe.calibrate, len(self._stream)))
+        for image, _ in crop_batches(self._stream, numbers, recipe.batch_size, self._workers):
+            yield self._learner.normalise(image)
+
+    def _draw(self, segmenter: Segmenter, dataset: Dataset, miou: float) -> None:
+        """Write a sheet of frames, spread over a split, with their masks."""
+        step = self._state.step
+        rows = []
+        for index in np.unique(np.linspace(0, len(dataset) - 1, _SHOWN).round().astype(int)):
+            sample = dataset[int(index)]
+            rows.append(
+                Exhibit(sample.stem, sample.image, segmenter.segment(sample.image).mask, sample.label)
+            )
+        sheet = contact_sheet(rows, dataset.classes, f"{dataset.name}, step {step}: {miou:.2f} % mIoU")
+        path = self._folder / SAMPLES / f"{dataset.name.replace('/', '-')}-{step:06d}.png"
+        _, code = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+        write_atomically(path, lambda target: target.write_bytes(code.tobytes()))
+
+    def _info(self) -> CheckpointInfo:
+        dataset, recipe = self._stream.dataset, self._state.recipe
+        settings = {key: value for key, value in asdict(recipe).items() if key not in ("network", "notice")}
+        return CheckpointInfo(
+            network=recipe.network,
+            classes=dataset.classes if dataset is not None else CAMVID,
+            input_size=recipe.input_size,
+            notice=recipe.notice,
+            recipe=settings | {"step": self._state.step},
+            data=self._origin,
+        )

@@ -1,0 +1,219 @@
+"""What a run is fed and what it shows: a second data set, several parts, a preview, samples and events."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from small_run import SMALL, Frames, noise_frames
+
+from sernet_core.checkpoint import read_info
+from sernet_core.cli import main
+from sernet_core.errors import CheckpointError, ConfigError
+from sernet_core.labels import CAMVID, IGNORE, ClassSet
+from sernet_core.media import read_unchanged
+from sernet_core.runtime import Segmenter
+from sernet_core.train import train
+from sernet_core.train.extra import Extra
+from sernet_core.train.parts import open_parts
+from sernet_core.train.processes import Processes
+from sernet_core.train.stream import TrainingStream
+
+PLAIN = replace(SMALL, synthetic_share=0.0, steps=1)
+MIXED = replace(PLAIN, extra_share=0.25, augment=replace(SMALL.augment, scale=(1, 1), flip=0))
+
+
+def _others(count: int = 4) -> Frames:
+    """A second data set, labelled with roads and buildings alone."""
+    samples = noise_frames(count, "e")
+    labels = [np.where(sample.label == 3, 3, 1).astype(np.uint8) for sample in samples]
+    relabelled = [replace(one, label=label) for one, label in zip(samples, labels, strict=True)]
+    return Frames(relabelled, "second")
+
+
+def test_share_of_the_second_data_set() -> None:
+    first, second = Frames(noise_frames(3)), _others()
+    stream = TrainingStream(replace(MIXED, steps=200), first, second)
+    for number in range(400):
+        stream[number]
+    assert len(first.asked) + len(second.asked) == 400
+    assert len(second.asked) == pytest.approx(100, abs=35)  # four standard deviations
+    assert set(second.asked) == set(second.stems)
+    again = TrainingStream(replace(MIXED, steps=200), first, second)
+    assert all(torch.equal(stream[number][1], again[number][1]) for number in range(20))
+
+
+def test_a_second_data_set_must_fit() -> None:
+    first, second = Frames(noise_frames(3)), _others()
+    with pytest.raises(ConfigError, match="give it with --extra"):
+        TrainingStream(MIXED, first)
+    with pytest.raises(ConfigError, match="set extra_share in the recipe"):
+        TrainingStream(PLAIN, first, second)
+    names = ClassSet("others", (*CAMVID.names[:10], "Cyclist"), CAMVID.palette)
+    with pytest.raises(ConfigError, match="id 10 is Cyclist in others"):
+        TrainingStream(MIXED, first, Frames(noise_frames(2), classes=names))
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model that has seen a little of everything."""
+    folder = tmp_path / "model"
+    train(replace(PLAIN, steps=3, average_decay=0.0), Frames(noise_frames(3)), [], folder, workers=0)
+    return folder / "model.safetensors"
+
+
+def test_labels_are_void_where_a_model_sees_what_they_lack(model: Path, tmp_path: Path) -> None:
+    second = _others()
+    segmenter = Segmenter.load(model)
+    masked = Extra(second, model).prepare(tmp_path / "run", Processes())
+    lacking = [number for number in range(11) if number not in (1, 3)]
+    count = 0
+    for before, after in zip(second, masked, strict=True):
+        seen = np.isin(segmenter.segment(before.image).mask, lacking)
+        count += int(seen.sum())
+        assert before.label is not None and after.label is not None
+        assert (after.label[seen] == IGNORE).all() and (after.label[~seen] == before.label[~seen]).all()
+        assert (after.image == before.image).all()
+    assert 0 < count < 4 * 64 * 96
+    # What is there is not made again, so that a run goes on at once.
+    written = sorted((tmp_path / "run").rglob("*.png"))
+    times = [path.stat().st_mtime_ns for path in written]
+    Extra(second, model).prepare(tmp_path / "run", Processes())
+    assert len(written) == 4 and [path.stat().st_mtime_ns for path in written] == times
+
+
+def test_a_run_remembers_its_second_data_set(model: Path, tmp_path: Path) -> None:
+    first, folder = Frames(noise_frames(3)), tmp_path / "run"
+    assert train(MIXED, first, [], folder, extra=Extra(_others(), model), workers=0)
+    data = read_info(folder / "model.safetensors").data
+    assert data["extra"]["train"] == "second" and data["extra"]["share"] == 0.25
+    assert data["extra"]["masked"]["file"] == "model.safetensors"
+    assert "Pole" in data["extra"]["masked"]["classes"] and "Road" not in data["extra"]["masked"]["classes"]
+    assert {"e0", "n0"} <= set(data["stems"])
+    with pytest.raises(CheckpointError, match="another recipe, data set"):
+        train(MIXED, first, [], folder, extra=Extra(_others()), workers=0)
+
+
+def test_a_set_that_lacks_no_class_needs_no_model(model: Path, tmp_path: Path) -> None:
+    whole = noise_frames(1)[0]
+    label = np.arange(64 * 96, dtype=np.int64).reshape(64, 96) % 11
+    dataset = Frames([replace(whole, label=label.astype(np.uint8))])
+    with pytest.raises(ConfigError, match="labels every class"):
+        Extra(dataset, model).prepare(tmp_path, Processes())
+
+
+@pytest.fixture
+def parts(tree: Path) -> Path:
+    """The tree with a `train` beside its `val`."""
+    for sample in noise_frames(3):
+        for kind, pixels in (("images", sample.image), ("labels", sample.label)):
+            path = tree / "train" / kind / f"{sample.stem}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            assert pixels is not None and cv2.imwrite(str(path), pixels)
+    return tree
+
+
+def test_a_final_run_is_marked(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """On train and val: the model says so, `sernet models` shows it, and val is no longer to be scored on."""
+    dataset = open_parts(str(parts), "train+val")
+    assert dataset.stems == ["n0", "n1", "n2", "f0", "f1", "f2"] and dataset[4].stem == "f1"
+    assert [sample.stem for sample in dataset] == dataset.stems and dataset.name == "tree/train+val"
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "steps: 1\nbatch_size: 2\nnetwork: {depth: 18, dbn_rates: [1, 2, 3]}\n"
+        "augment: {crop: [96, 64]}\ninput_size: [96, 64]\n"
+    )
+    command = ["train", "--recipe", str(recipe), "--data", str(parts), "--workers", "0", "--device", "cpu"]
+    run = tmp_path / "models/final"
+    assert main([*command, "--split", "train+val", "--run", str(run)]) == 0
+    assert "nothing is scored on the way" in capsys.readouterr().out
+    model = run / "model.safetensors"
+    assert read_info(model).data["parts"] == ["train", "val"] and read_info(model).metrics == {}
+    assert main(["evaluate", "--model", str(model), "--data", str(parts), "--split", "val"]) == 2
+    assert "3 of 3 frames are in the training list" in capsys.readouterr().err
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SERNET_MODELS", str(run))
+        main(["models"])
+    assert "run on val too: no part of the data was held back" in capsys.readouterr().out
+    again = [*command, "--split", "train+val", "--validate", f"{parts}:val", "--run", str(tmp_path / "other")]
+    assert main(again) == 2
+    assert main([*command, "--split", "train+train", "--run", str(tmp_path / "twice")]) == 2
+    assert "names a part twice" in capsys.readouterr().err
+
+
+def test_preview_shows_the_first_crops(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("steps: 4\nbatch_size: 1\naugment: {crop: [128, 96], scale: [1, 1], flip: 0}\n")
+    picture = tmp_path / "crops.png"
+    assert main(["train", "--recipe", str(recipe), "--data", str(parts), "--preview", str(picture)]) == 0
+    assert str(picture) in capsys.readouterr().out
+    image = read_unchanged(picture)
+    width, height = 6 * 264, 2 * (195 + 4)
+    assert image.shape[1] == width and height < image.shape[0] < height + 120
+    assert len(np.unique(image[:190, 264:524].reshape(-1, 3), axis=0)) > 20  # the labels' colours on the crop
+    assert (image[205:390, 2 * 264 :] == 255).all()  # four crops: the last row has one
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["tree"]  # and no run has begun
+
+
+def test_samples_of_each_validation(tmp_path: Path) -> None:
+    val = Frames(noise_frames(6, "v"), "street/val")
+    train(replace(PLAIN, steps=4, validate_every=2), Frames(noise_frames(2)), [val], tmp_path, workers=0)
+    names = {"street-val-000002.png", "street-val-000004.png"}
+    assert {path.name for path in (tmp_path / "samples").iterdir()} == names
+    assert read_unchanged(tmp_path / "samples/street-val-000002.png").shape[1] > 1000
+
+
+class _Writer:
+    """Stands in for TensorBoard's writer."""
+
+    made: list[_Writer]
+
+    def __init__(self, folder: str, purge_step: int) -> None:
+        self.folder, self.purge_step = folder, purge_step
+        self.scalars: list[tuple[str, float, int]] = []
+        self.closed = False
+        _Writer.made.append(self)
+
+    def add_scalar(self, tag: str, value: float, step: int) -> None:
+        self.scalars.append((tag, value, step))
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def tensorboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_Writer]]:
+    module = types.ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = _Writer  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    _Writer.made = []
+    yield _Writer
+
+
+def test_events_for_tensorboard_where_it_is_installed(tensorboard: type[_Writer], tmp_path: Path) -> None:
+    val = Frames(noise_frames(2, "v"), "street/val")
+    recipe = replace(PLAIN, steps=4, validate_every=2)
+    train(recipe, Frames(noise_frames(2)), [val], tmp_path, workers=0)
+    (writer,) = tensorboard.made
+    assert writer.closed and writer.folder == str(tmp_path / "events") and writer.purge_step == 1
+    assert [(tag, step) for tag, _, step in writer.scalars] == [
+        (tag, step) for step in (2, 4) for tag in ("loss", "rate", "miou/street/val")
+    ]
+    rates = {step: value for tag, value, step in writer.scalars if tag == "rate"}
+    assert rates[4] == pytest.approx(recipe.rate * recipe.rate_factor(3))
+
+
+def test_no_tensorboard_is_no_obstacle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert train(PLAIN, Frames(noise_frames(2)), [], tmp_path, workers=0)
+    assert (tmp_path / "history.csv").is_file() and not (tmp_path / "events").exists()

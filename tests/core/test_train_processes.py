@@ -1,0 +1,138 @@
+"""A run shared by two processes on the CPU, as torchrun starts them."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from small_run import SMALL, noise_frames
+from torch import nn
+
+from sernet_core.checkpoint import read_info
+from sernet_core.cli import main
+from sernet_core.errors import ConfigError
+from sernet_core.train.processes import Processes, join_processes
+from sernet_core.train.state import TrainingState
+from sernet_core.train.step import Learner
+
+RECIPE = """
+steps: 12
+validate_every: 4
+batch_size: 4
+accumulate: 2
+network: {depth: 18, dbn_rates: [1, 2, 3]}
+augment: {crop: [96, 64]}
+input_size: [96, 64]
+optimizer: sgd
+rate: 2.0e-3
+encoder_rate: 2.0e-3
+warmup_steps: 2
+batch_norm: frozen
+region: dice
+"""
+
+
+@pytest.fixture
+def command(tree: Path) -> list[str]:
+    """Train on `train` of a tree and score on its `val`; the run folder is to be added."""
+    for sample in noise_frames(5):
+        for kind, pixels in (("images", sample.image), ("labels", sample.label)):
+            path = tree / "train" / kind / f"{sample.stem}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            assert pixels is not None and cv2.imwrite(str(path), pixels)
+    recipe = tree.parent / "recipe.yaml"
+    recipe.write_text(RECIPE)
+    return [
+        "train",
+        "--recipe",
+        str(recipe),
+        "--data",
+        str(tree),
+        "--workers",
+        "0",
+        "--device",
+        "cpu",
+        "--run",
+    ]
+
+
+def _start(command: list[str]) -> subprocess.Popen[str]:
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    return subprocess.Popen(
+        [*run, "-m", "--", "sernet_core.cli", *command],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.timeout(600)
+def test_two_processes_learn_what_one_learns(command: list[str], tmp_path: Path) -> None:
+    """The same weights to rounding, scores and losses, though the two are stopped midway and go on."""
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    assert main([*command, str(alone)]) == 0
+    process = _start([*command, str(shared)])
+    deadline = time.monotonic() + 240
+    while not (shared / "history.csv").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=120)
+    assert (shared / "state.safetensors").is_file(), said
+    with safe_open(shared / "state.safetensors", "pt") as file:
+        saved = int(file.metadata()["step"])
+    assert 4 <= saved < 12, said
+    assert process.returncode != 0 and said.count("interrupted; give the same command again") == 1
+    process = _start([*command, str(shared)])
+    said, _ = process.communicate(timeout=240)
+    assert process.returncode == 0 and said.count("complete") == 1, said
+    assert {path.name for path in shared.iterdir()} == {path.name for path in alone.iterdir()}
+
+    one, two = (load_file(folder / "state.safetensors") for folder in (alone, shared))
+    start = TrainingState(SMALL, {}).model.state_dict()
+    assert one.keys() == two.keys()
+    for key, value in one.items():
+        if key.startswith("model.") and value.is_floating_point():
+            moved = (value - start[key.removeprefix("model.")]).norm()
+            assert (value - two[key]).norm() <= 5e-3 * moved + 1e-6, key
+    rows = []
+    for folder in (alone, shared):
+        with (folder / "history.csv").open() as file:
+            rows.append([(row["step"], float(row["loss"])) for row in csv.DictReader(file)])
+    assert [step for step, _ in rows[0]] == [step for step, _ in rows[1]]
+    assert [loss for _, loss in rows[0]] == pytest.approx([loss for _, loss in rows[1]], abs=2e-3)
+    scores = [
+        read_info(folder / "model.safetensors").metrics["tree/val"]["miou"] for folder in (alone, shared)
+    ]
+    assert scores[0] == pytest.approx(scores[1], abs=0.2)
+
+
+def test_a_batch_must_be_divisible() -> None:
+    with pytest.raises(ConfigError, match=r"batch_size: 2 crops .* for 3 process\(es\) with 1 part"):
+        Learner(TrainingState(SMALL, {}), torch.ones(11), Processes(0, 3))
+
+
+def test_norms_are_synchronised_between_gpus_alone() -> None:
+    with pytest.raises(ConfigError, match="works between GPUs alone"):
+        Processes(0, 2, "cpu").share(nn.BatchNorm2d(3), synchronise_norms=True)
+    model = nn.BatchNorm2d(3)
+    assert Processes().share(model, synchronise_norms=True) is model  # one process has the whole batch
+
+
+def test_each_process_needs_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with (
+        pytest.raises(ConfigError, match="each of 2 processes needs a GPU of its own"),
+        join_processes("cuda:0"),
+    ):
+        pass
