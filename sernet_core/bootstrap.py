@@ -1,4 +1,4 @@
-"""How far a difference between two models could be chance: bootstrap over the frames of a run.
+"""How far a figure, or a difference between two models, could be chance: bootstrap over the frames of a run.
 
 Efron and Tibshirani, An Introduction to the Bootstrap, 1993: frames are drawn anew, with replacement, and the
 figure is computed again from the drawn ones; what most draws agree on is no accident of the frames at hand.
@@ -77,6 +77,20 @@ def iou_differences(
     return differences[0], differences[1:]
 
 
+def miou_interval(
+    counts: np.ndarray, draws: int = 4000, block: int = 1, seed: int = 0
+) -> tuple[float, float]:
+    """Interval that holds the mIoU in 95 % of the draws, in percent; arguments as `iou_differences`."""
+    rng = np.random.default_rng(seed)
+    blocks = _in_blocks(counts, block)
+    drawn = [
+        _figures(_draw(rng, len(blocks), min(_BATCH, draws - start)), blocks)[:, :1]
+        for start in range(0, draws, _BATCH)
+    ]
+    low, high = _interval(np.concatenate(drawn), [_TAIL])
+    return float(low[0]), float(high[0])
+
+
 def median_difference(
     first: np.ndarray, second: np.ndarray, draws: int = 4000, block: int = 1, seed: int = 0
 ) -> Difference:
@@ -92,9 +106,13 @@ def median_difference(
 
 
 def _draw_medians(rng: np.random.Generator, sample: np.ndarray, count: int, block: int) -> np.ndarray:
-    starts = rng.integers(0, max(1, len(sample) - block + 1), (count, -(-len(sample) // block)))
-    chosen = (starts[:, :, None] + np.arange(min(block, len(sample)))).reshape(count, -1)[:, : len(sample)]
-    return np.median(sample[chosen], axis=1)
+    return np.median(sample[_draw_stretches(rng, len(sample), count, block)], axis=1)
+
+
+def _draw_stretches(rng: np.random.Generator, size: int, draws: int, block: int) -> np.ndarray:
+    """Indices (draws, size) of stretches of `block` neighbours."""
+    starts = rng.integers(0, max(1, size - block + 1), (draws, -(-size // block)))
+    return (starts[:, :, None] + np.arange(min(block, size))).reshape(draws, -1)[:, :size]
 
 
 def _in_blocks(counts: np.ndarray, block: int) -> np.ndarray:
@@ -126,3 +144,45 @@ def _interval(values: np.ndarray, tails: Sequence[float]) -> tuple[np.ndarray, n
         if len(finite):
             low[column], high[column] = np.percentile(finite, (tails[column], 100.0 - tails[column]))
     return low, high
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure, and the interval that holds it in 95 % of the draws; nan where there is none."""
+
+    value: float
+    low: float
+    high: float
+
+
+def rank_correlation(
+    first: np.ndarray, second: np.ndarray, draws: int = 4000, block: int = 1, seed: int = 0
+) -> Estimate:
+    """Spearman's correlation of two figures of the same frames, float (N,) each.
+
+    It is 1 where the one rises whenever the other does. Draws keep the ranks that frames have in the sample.
+    Arguments as `iou_differences`.
+    """
+    ranks = [np.argsort(np.argsort(values, kind="stable")).astype(np.float64) for values in (first, second)]
+    chosen = _draw_stretches(np.random.default_rng(seed), len(first), draws, block)
+    whole = np.arange(len(first))[None]
+    drawn, (value,) = (_correlations(ranks[0][rows], ranks[1][rows]) for rows in (chosen, whole))
+    low, high = _interval(drawn[:, None], [_TAIL])
+    return Estimate(float(value), float(low[0]), float(high[0]))
+
+
+def mean_estimate(values: np.ndarray, draws: int = 4000, block: int = 1, seed: int = 0) -> Estimate:
+    """Mean of a figure of frames, float (N,), without nan; arguments as `iou_differences`."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    drawn = finite[_draw_stretches(np.random.default_rng(seed), len(finite), draws, block)].mean(1)
+    low, high = _interval(drawn[:, None], [_TAIL])
+    return Estimate(float(finite.mean()), float(low[0]), float(high[0]))
+
+
+def _correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Pearson's correlation row by row; nan where a row does not vary."""
+    a, b = (values - values.mean(1, keepdims=True) for values in (first, second))
+    scale = np.sqrt((a**2).sum(1) * (b**2).sum(1))
+    return (a * b).sum(1) / np.where(scale > 0, scale, np.nan)

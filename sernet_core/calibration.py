@@ -20,11 +20,12 @@ from sernet_core.engines.base import Source
 from sernet_core.engines.choose import reference
 from sernet_core.engines.plan import Plan
 from sernet_core.errors import InputError
-from sernet_core.labels import IGNORE
+from sernet_core.labels import IGNORE, ClassSet
 from sernet_core.runtime import InputSize
 
 BINS = 15
 PIXELS = 4000  # of each frame
+LEVELS = 256  # of the confidence as it is published
 LOW, HIGH = 0.1, 10.0  # temperatures to look among
 
 
@@ -127,3 +128,51 @@ def reliability(logits: Tensor, labels: Tensor, temperature: float, bins: int = 
         return tuple((100 * sums / count.clamp(min=1)).tolist())
 
     return Reliability(mean(best.values), mean(right), tuple(count.tolist()))
+
+
+class ConfidenceCounts:
+    """Right and wrong pixels by published confidence (0..255) and predicted class, over all frames seen.
+
+    Args:
+        classes: Class set of the masks.
+    """
+
+    def __init__(self, classes: ClassSet) -> None:
+        self.classes = classes
+        self._counts = np.zeros((len(classes), LEVELS, 2), np.int64)  # the last axis: wrong, right
+
+    def update(self, truth: np.ndarray, mask: np.ndarray, confidence: np.ndarray) -> None:
+        """Add one frame, all uint8 (H, W): ground truth, mask, and 255 times the confidence.
+
+        Void pixels and pixels without a predicted class are left out.
+        """
+        size = len(self.classes)
+        known = (truth < size) & (mask < size)
+        chosen, right = mask[known].astype(np.int64), truth[known] == mask[known]
+        cells = (chosen * LEVELS + confidence[known]) * 2 + right
+        self._counts += np.bincount(cells, minlength=self._counts.size).reshape(self._counts.shape)
+
+    def reliability(self, bins: int = BINS) -> Reliability:
+        """Confidence beside accuracy over all classes."""
+        return _binned(self._counts.sum(0), bins)
+
+    def by_class(self) -> Reliability:
+        """Confidence beside accuracy of each predicted class, one "bin" a class."""
+        return _means(self._counts, np.arange(LEVELS) / (LEVELS - 1))
+
+
+def _binned(counts: np.ndarray, bins: int) -> Reliability:
+    values = np.arange(LEVELS) / (LEVELS - 1)
+    index = np.minimum((values * bins).astype(int), bins - 1)
+    binned = np.zeros((bins, LEVELS, 2), np.int64)
+    binned[index, np.arange(LEVELS)] = counts
+    return _means(binned, values)
+
+
+def _means(counts: np.ndarray, values: np.ndarray) -> Reliability:
+    """Of counts (N, levels, 2) of wrong and right pixels, whose confidence is `values`."""
+    total = counts.sum((1, 2))
+    share = 100.0 / np.maximum(total, 1)
+    confidence = (counts.sum(2) * values).sum(1) * share
+    accuracy = counts[..., 1].sum(1) * share
+    return Reliability(tuple(confidence.tolist()), tuple(accuracy.tolist()), tuple(total.tolist()))

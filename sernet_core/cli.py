@@ -14,6 +14,7 @@ COMMANDS = {
     "models": "list the models that have a name, with their figures and terms",
     "predict": "segment an image, a folder of images or a video",
     "evaluate": "score a model on a split with ground truth",
+    "inspect": "look at the gates and features inside of a model",
     "data": "check and describe a data set",
     "train": "train a network, or go on with an interrupted run",
     "ablate": "train variants of the network, and say what each part brings",

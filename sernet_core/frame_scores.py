@@ -70,13 +70,23 @@ class FrameScores:
 
     def compare(self, stamp_ns: int, truth: np.ndarray, mask: np.ndarray) -> None:
         """Score a mask that was seen against its ground truth, both uint8 (H, W)."""
-        size = len(self.classes)
-        labelled = truth < size
-        true, predicted = truth[labelled], np.minimum(mask[labelled], size)
-        right = np.bincount(true[true == predicted], minlength=size)
-        self.by_stamp[stamp_ns].counts = np.stack(
-            [right, np.bincount(true, minlength=size), np.bincount(predicted, minlength=size + 1)[:size]]
-        ).astype(np.int32)
+        self.by_stamp[stamp_ns].counts = frame_counts(truth, mask, len(self.classes))
+
+
+def frame_counts(truth: np.ndarray, mask: np.ndarray, size: int) -> np.ndarray:
+    """Pixels of each of `size` classes that are right, true and predicted, void left out: int32 (3, K).
+
+    Args:
+        truth: uint8 (H, W).
+        mask: uint8 (H, W).
+        size: Number of classes K.
+    """
+    labelled = truth < size
+    true, predicted = truth[labelled], np.minimum(mask[labelled], size)
+    right = np.bincount(true[true == predicted], minlength=size)
+    return np.stack(
+        [right, np.bincount(true, minlength=size), np.bincount(predicted, minlength=size + 1)[:size]]
+    ).astype(np.int32)
 
 
 def iou_of(counts: np.ndarray) -> np.ndarray:

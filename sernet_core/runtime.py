@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sernet_core.checkpoint import CheckpointInfo
 from sernet_core.engines.base import Engine, Segmentation, Source
@@ -26,6 +28,7 @@ from sernet_core.segmentation_network import MIN_SIZE
 __all__ = ["DeviceMemory", "InputSize", "Segmentation", "Segmenter", "resolve_device"]
 
 _log = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
 MAX_ASPECT = 16
 MAX_PIXELS = 2**26  # that an input size may ask for: twice those of an 8K frame
 
@@ -228,11 +231,27 @@ class Segmenter:
                 there is no mask to trust.
             ConfigError: The engine cache cannot be written.
         """
+        return self._run(self._plan(image), lambda engine: engine.segment(image, confidence=confidence))
+
+    def examine(self, image: np.ndarray, *, scale: float = 1.0) -> tuple[Segmentation, Tensor]:
+        """As `segment` with confidence, and the logits float32 (K, H, W) on the device that both are of.
+
+        Args:
+            image: uint8 (H, W, 3) RGB of any size.
+            scale: Times the size at which the network sees the frame otherwise.
+        """
         plan = self._plan(image)
+        if scale != 1.0:
+            height, width = (max(round(scale * side), MIN_SIZE) for side in plan.network)
+            plan = self._source.plan(plan.frame, (height, width))
+        return self._run(plan, lambda engine: engine.examine(image))
+
+    def _run(self, plan: Plan, use: Callable[[Engine], _Answer]) -> _Answer:
+        """What an engine for a plan gives."""
         try:
             engine = self._pool.engine(plan)
             self.engine, self.precision = engine.name, engine.precision
-            return engine.segment(image, confidence=confidence)
+            return use(engine)
         except RuntimeError as error:
             if not _is_out_of_memory(error):
                 raise

@@ -5,6 +5,7 @@ example:
   sernet profile --depth 18 --output-stride 8 --size 480x360 --no-afn2 --fusion gated
   sernet profile --model sernet-r50-camvid --time --threads 1
   sernet profile --all --json
+  sernet profile --trunk --time --runs 30        what each part costs beside the plain residual network
 "GMAC" counts one multiply and one add as one; what papers on this subject call GFLOPs is usually that.
 """
 
@@ -31,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--all", action="store_true", help="one line for each depth at output stride 16 and 8"
+    )
+    parser.add_argument(
+        "--trunk",
+        action="store_true",
+        help="from the plain residual network to the whole one, part by part; timed in turns with --time",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--time", action="store_true", help="also time the network on this machine's CPU")
@@ -68,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
     from sernet_core.profile import latency, profile
 
     configs, (width, height) = _requested(args)
+    if args.trunk:
+        return _run_trunk(args, configs[0], width, height)
     profiles = [profile(config, width, height) for config in configs]
     times = [
         latency(config, width, height, threads=args.threads, runs=args.runs) if args.time else None
@@ -81,6 +89,47 @@ def run(args: argparse.Namespace) -> int:
         _print_overview(profiles, times)
     else:
         _print_stages(profiles[0], times[0])
+    return 0
+
+
+def _run_trunk(args: argparse.Namespace, config: NetworkConfig, width: int, height: int) -> int:
+    import json
+
+    import torch
+
+    from sernet_core.benchmark.timing import speedup, summary
+    from sernet_core.errors import ConfigError
+    from sernet_core.trunk import steps, time_steps
+
+    if args.all or args.threads < 0 or args.runs < 1:
+        raise ConfigError("--trunk takes one network, threads from 0 and runs from 1")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    found = steps(config, width, height)
+    rows: list[dict[str, Any]] = [
+        {"name": step.name, "parameters": step.parameters, "macs": step.macs} for step in found
+    ]
+    if args.time:
+        times = time_steps(found, width, height, args.runs)
+        own_trunk = times[[step.name for step in found if step.trunk][-1]]
+        for row in rows:
+            seconds = times[row["name"]]
+            row |= {"times_trunk": speedup(seconds, own_trunk), **summary(seconds)}
+    if args.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    print(f"depth {config.depth}, input {width}x{height}\n")
+    heads = f"{'':<32}{'parameters':>14}{'GMAC':>10}"
+    print(heads + (f"{'times the trunk (quartiles)':>30}{'ms':>10}" if args.time else ""))
+    for row in rows:
+        line = f"{row['name']:<32}{row['parameters']:>14,}{row['macs'] / 1e9:>10.3f}"
+        if args.time:
+            ratio = row["times_trunk"]
+            words = f"{ratio['median']:.3f} ({ratio['p25']:.3f} to {ratio['p75']:.3f})"
+            line += f"{words:>30}{row['median_ms']:>10.1f}"
+        print(line)
+    if args.time:
+        print(f"\nin turns; {_conditions()}")
     return 0
 
 

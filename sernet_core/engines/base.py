@@ -167,6 +167,19 @@ class Engine(ABC):
             raise answer
         return answer
 
+    def examine(self, image: np.ndarray) -> tuple[Segmentation, Tensor]:
+        """As `segment` with confidence, and the logits float32 (K, H, W) that both are of.
+
+        Raises:
+            EngineError: The network's output is not finite.
+        """
+        with torch.inference_mode():
+            logits = self.logits(self.plan.prepare(image))
+            answer = self._decided(logits, confidence=True)
+            if isinstance(answer, EngineError):
+                raise answer
+            return answer, self.upsampler.full(logits)
+
     def segment_batch(
         self, images: Sequence[np.ndarray], *, confidence: bool = False
     ) -> list[Segmentation | EngineError]:

@@ -111,40 +111,83 @@ def scatter_chart(points: Sequence[tuple[float, float, str]], *, x_label: str, y
     return svg(body)
 
 
+def cloud_chart(points: Sequence[tuple[float, float]], *, x_label: str, y_label: str) -> str:
+    """Dots over the range of their values, faint for the first ones and full for the last.
+
+    Args:
+        points: (x, y) pairs in order of time.
+        x_label: Name and unit of x.
+        y_label: Name and unit of y.
+    """
+    if len(points) < 2:
+        return empty()
+    (left, right), (low, high) = (_roomy(min(values), max(values)) for values in zip(*points, strict=True))
+    axes = Axes(left, right, high, y_low=low)
+    body = [axes.grid(x_label, y_label)]
+    for index, (x, y) in enumerate(points):
+        body.append(
+            f'<circle class="dot" cx="{axes.x(x):.1f}" cy="{axes.y(y):.1f}" r="3.4" '
+            f'opacity="{0.25 + 0.75 * index / (len(points) - 1):.2f}"/>'
+        )
+    return svg(body)
+
+
+def _roomy(low: float, high: float) -> tuple[float, float]:
+    """A range with some room on either side."""
+    room = (high - low) * 0.06 or max(abs(high) * 0.1, 1.0)
+    return low - room, high + room
+
+
 @dataclass(frozen=True)
 class Axes:
-    """Maps values to pixels; y starts at 0."""
+    """Maps values to pixels.
+
+    Attributes:
+        x_low, x_high: Values at the left and at the right end.
+        y_high: Value at the top.
+        y_low: Value at the bottom.
+        width, height: Of the chart.
+    """
 
     x_low: float
     x_high: float
     y_high: float
+    y_low: float = 0.0
+    width: int = _WIDTH
+    height: int = _HEIGHT
 
     def x(self, value: float) -> float:
         span = self.x_high - self.x_low or 1.0
-        return _LEFT + (value - self.x_low) / span * (_WIDTH - _LEFT - _RIGHT)
+        return _LEFT + (value - self.x_low) / span * (self.width - _LEFT - _RIGHT)
 
     def y(self, value: float) -> float:
-        return _HEIGHT - _BOTTOM - value / self.y_high * (_HEIGHT - _TOP - _BOTTOM)
+        span = self.y_high - self.y_low or 1.0
+        return self.floor - (value - self.y_low) / span * (self.floor - _TOP)
+
+    @property
+    def floor(self) -> int:
+        """y of the x axis."""
+        return self.height - _BOTTOM
 
     def grid(self, x_label: str, y_label: str) -> str:
         """Grid lines, tick labels and the names of the axes."""
         parts = []
-        for tick in _ticks(0.0, self.y_high, 4):
+        for tick in _ticks(self.y_low, self.y_high, max(2, (self.floor - _TOP) // 44)):
             y = self.y(tick)
             parts.append(
-                f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+                f'<line class="grid" x1="{_LEFT}" x2="{self.width - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
             )
             parts.append(
                 f'<text class="tick" x="{_LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>'
             )
-        for tick in _ticks(self.x_low, self.x_high, 7):
+        for tick in _ticks(self.x_low, self.x_high, max(2, (self.width - _LEFT - _RIGHT) // 79)):
             parts.append(
-                f'<text class="tick" x="{self.x(tick):.1f}" y="{_HEIGHT - _BOTTOM + 16}" '
+                f'<text class="tick" x="{self.x(tick):.1f}" y="{self.floor + 16}" '
                 f'text-anchor="middle">{tick:g}</text>'
             )
-        middle = (_TOP + _HEIGHT - _BOTTOM) / 2
+        middle = (_TOP + self.floor) / 2
         parts.append(
-            f'<text class="axis" x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 6}" '
+            f'<text class="axis" x="{(_LEFT + self.width - _RIGHT) / 2}" y="{self.height - 6}" '
             f'text-anchor="middle">{escape(x_label)}</text>'
         )
         parts.append(
@@ -175,9 +218,9 @@ def _ticks(low: float, high: float, about: int) -> list[float]:
     return [round(index * step, 10) for index in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def svg(body: Iterable[str]) -> str:
+def svg(body: Iterable[str], width: int = _WIDTH, height: int = _HEIGHT) -> str:
     """A chart of its parts."""
-    return f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">{"".join(body)}</svg>'
+    return f'<svg class="chart" viewBox="0 0 {width} {height}" role="img">{"".join(body)}</svg>'
 
 
 def empty() -> str:

@@ -28,7 +28,7 @@ class Exhibit:
         image: uint8 (H, W, 3) RGB.
         mask: uint8 (H, W) class ids, as published.
         truth: uint8 (H, W) class ids, 255 = void, or None.
-        overlay: uint8 (H, W, 3) RGB as published; None: blended here.
+        overlay: uint8 (H, W, 3) RGB as published, or another picture for the last column; None: blended here.
     """
 
     caption: str
@@ -72,7 +72,12 @@ class Exhibits:
 
 
 def contact_sheet(
-    exhibits: Sequence[Exhibit], classes: ClassSet, title: str, *, mask: str = "prediction"
+    exhibits: Sequence[Exhibit],
+    classes: ClassSet,
+    title: str,
+    *,
+    mask: str = "prediction",
+    last: str = "overlay",
 ) -> np.ndarray:
     """Draw the sheet.
 
@@ -81,6 +86,7 @@ def contact_sheet(
         classes: Class set of the masks, for colours and the legend.
         title: Line at the top.
         mask: What the masks are.
+        last: Name of the last column, which shows the exhibits' overlays.
 
     Returns:
         uint8 (H, W, 3) RGB.
@@ -91,7 +97,7 @@ def contact_sheet(
     if not exhibits:
         raise InputError("a contact sheet needs at least one frame")
     with_truth = any(exhibit.truth is not None for exhibit in exhibits)
-    columns = ["frame", *(["ground truth"] if with_truth else []), mask, "overlay"]
+    columns = ["frame", *(["ground truth"] if with_truth else []), mask, last]
     width = len(columns) * (TILE_WIDTH + _GAP) + _GAP
     rows = [_row(shrink(exhibit), classes, with_truth, width) for exhibit in exhibits]
     return np.concatenate([_header(title, columns, width), *rows, legend(classes, width)])

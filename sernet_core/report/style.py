@@ -35,6 +35,9 @@ p { margin: 0; }
 }
 .pill.passed { color: var(--good); background: var(--good-paper); }
 .pill.failed { color: var(--bad); background: var(--bad-paper); }
+.pill.thin {
+  color: var(--soft); border: 1px solid var(--line); padding: 0 8px; margin: 0 0 0 4px; font-size: 11px;
+}
 .pill.partial { color: var(--bad); border: 1px solid var(--bad); padding: 1px 10px; }
 .reasons {
   margin: 12px 0 0; padding: 10px 14px 10px 30px; border-radius: 10px;
@@ -91,6 +94,7 @@ img { background: #fff; }
 .chart .tick { fill: var(--soft); font-size: 11.5px; }
 .chart .axis { fill: var(--soft); font-size: 12.5px; }
 .chart .line { fill: none; stroke: var(--accent); stroke-width: 1.6; stroke-linejoin: round; }
+.chart .line.other { stroke: var(--soft); stroke-width: 1.2; opacity: .7; }
 .chart .dot, .chart .bar { fill: var(--accent); }
 .chart .miss { stroke: var(--bad); stroke-width: 1.6; }
 .chart .level { stroke: var(--soft); stroke-dasharray: 4 4; opacity: .75; }
@@ -111,6 +115,12 @@ img { background: #fff; }
   background: color-mix(in srgb, var(--bad) calc(var(--part) * .7), var(--paper));
 }
 .confusion .cell.right { background: color-mix(in srgb, var(--good) calc(var(--part) * .6), var(--paper)); }
+.classes th.name { white-space: nowrap; color: var(--ink); }
+.classes th i { display: inline-block; width: 12px; height: 12px; margin-right: 7px; border-radius: 3px; }
+.classes .bar { min-width: 150px; }
+.classes .bar .track { display: inline-block; width: calc(100% - 52px); height: 14px; vertical-align: -2px; }
+.classes .bar b { display: inline-block; width: 44px; text-align: right; font-weight: 600; }
+.classes tr.mean > * { font-weight: 600; }
 table { border-collapse: collapse; width: 100%; font-size: 13.5px; }
 th, td {
   padding: 5px 8px; border-bottom: 1px solid var(--line); text-align: left;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sernet_core.bootstrap import iou_differences, median_difference
+from sernet_core.bootstrap import iou_differences, median_difference, miou_interval
 from sernet_core.frame_scores import iou_of
 
 CLASSES = 3
@@ -74,3 +74,14 @@ def test_medians() -> None:
     assert difference.value == pytest.approx(2.0, abs=0.15) and difference.certain
     assert difference.low < difference.value < difference.high
     assert not median_difference(fast, 10 + rng.random(200), draws=100, block=10).low > 0.1
+
+
+def test_an_interval_holds_the_miou_and_narrows_with_frames() -> None:
+    few, many = counts(10, 0.8, 5), counts(400, 0.8, 5)
+    spans = []
+    for sample in (few, many):
+        low, high = miou_interval(sample, draws=500)
+        assert low < np.mean(iou_of(sample.sum(0))) < high
+        spans.append(high - low)
+    assert spans[1] < spans[0] / 3
+    assert miou_interval(few[:1], draws=50) == pytest.approx([np.mean(iou_of(few[0]))] * 2)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import csv
+import itertools
 import json
+import os
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sernet_core.checkpoint import load_checkpoint, save_checkpoint
+from sernet_core.checkpoint import load_checkpoint, read_info, save_checkpoint
 from sernet_core.cli import main
+from sernet_core.commands.options import DEFAULT_MODEL
 from sernet_core.datasets import open_dataset
 from sernet_core.errors import InputError
 from sernet_core.evaluate import evaluate
@@ -56,6 +62,67 @@ def test_command_writes_the_figures(
     assert metrics["miou"] == pytest.approx(np.mean(ious), abs=1e-3)
     assert metrics["pixel_accuracy"] == pytest.approx(100 * (truth == mask)[valid].mean(), abs=1e-3)
     assert "mIoU" in capsys.readouterr().out
+
+    assert evaluate(segmenter, open_dataset(tree, "val"), quiet=True).summary()["miou"] == metrics["miou"]
+    assert [row["label"] for row in metrics["rows"]] == ["single scale"]
+    with (out / "metrics.csv").open() as file:
+        (line,) = csv.DictReader(file)
+    assert float(line["miou"]) == metrics["miou"] and float(line["iou Sky"]) == metrics["iou"]["Sky"]
+    with (out / "frames.csv").open() as file:
+        assert [line["frame"] for line in csv.DictReader(file)] == ["f0", "f1", "f2"]
+    page = (out / "report.html").read_text()
+    assert f"{metrics['miou']:.2f}" in page and "The worst frames" in page
+    assert "http:" not in page and "https:" not in page and "<script" not in page
+    assert "no video" in page, "random labels are no neighbours, whatever their names"
+    assert (out / "worst.jpg").read_bytes()[:2] == b"\xff\xd8"
+
+
+def test_rows_of_their_own(small_model: Path, tree: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    given = ["evaluate", "--model", str(small_model), "--data", str(tree), "--out", str(out)]
+    assert main([*given, "--flip", "--scales", "0.75", "1.5", "--worst", "0"]) == 0
+    metrics = json.loads((out / "metrics.json").read_text())
+    rows = metrics["rows"]
+    assert [row["label"] for row in rows] == [
+        "single scale",
+        "flip",
+        "scales 0.75, 1.5",
+        "scales 0.75, 1.5 + flip",
+    ]
+    assert rows[0]["miou"] == metrics["miou"]
+    for row in rows[1:]:
+        gain = row["gain"]
+        assert gain["miou"] == pytest.approx(row["miou"] - metrics["miou"], abs=1e-3)
+        assert gain["low"] <= gain["miou"] <= gain["high"]
+    assert "+ flip" in (out / "report.html").read_text() and not (out / "worst.jpg").exists()
+
+
+def test_a_video_has_its_flicker(small_model: Path, tree: Path, tmp_path: Path) -> None:
+    for index in (1, 2):
+        shutil.copy(tree / "val/labels/f0.png", tree / f"val/labels/f{index}.png")
+    out = tmp_path / "out"
+    assert main(["evaluate", "--model", str(small_model), "--data", str(tree), "--out", str(out)]) == 0
+    temporal = json.loads((out / "metrics.json").read_text())["temporal"]
+    assert temporal["pairs"] == 2 and temporal["step"] == 1 and temporal["still_percent"] == 100.0
+    masks = [Segmenter.load(small_model).segment(sample.image).mask for sample in open_dataset(tree, "val")]
+    labelled = np.s_[4:]
+    changed = np.mean([a[labelled] != b[labelled] for a, b in itertools.pairwise(masks)])
+    assert temporal["flicker"] == pytest.approx(100 * changed, abs=1e-3)
+    assert "still" in (out / "report.html").read_text()
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif("SERNET_WHOLE_VAL" not in os.environ, reason="about a minute: set SERNET_WHOLE_VAL=1")
+def test_the_stated_figure(data_root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    camvid = str(data_root / "camvid")
+    arguments = ["evaluate", "--model", DEFAULT_MODEL, "--data", camvid, "--split", "val", "--out", str(out)]
+    assert main(arguments) == 0
+    miou = json.loads((out / "metrics.json").read_text())["miou"]
+    assert miou == pytest.approx(read_info(DEFAULT_MODEL).metrics["camvid/val"]["miou"], abs=0.1)
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (stated,) = re.findall(r"\| `sernet evaluate` \| ([\d.]+) \|", readme)
+    assert miou == pytest.approx(float(stated), abs=0.1)
 
 
 def test_training_frames_are_refused(small_model: Path, tree: Path, tmp_path: Path) -> None:

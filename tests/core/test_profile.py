@@ -15,6 +15,7 @@ from sernet_core.commands import profile as command
 from sernet_core.errors import InputError
 from sernet_core.network import NetworkConfig, build_network
 from sernet_core.profile import Profile, StageCost, latency, profile
+from sernet_core.trunk import steps
 
 
 def stage(result: Profile, name: str) -> StageCost:
@@ -169,3 +170,32 @@ def test_every_choice_of_the_network_has_an_option() -> None:
     command.add_arguments(parser)
     options = {action.dest for action in parser._actions}
     assert set(NetworkConfig.__dataclass_fields__) <= options
+
+
+def test_from_the_trunk_to_the_whole_part_by_part() -> None:
+    config = NetworkConfig(depth=18)
+    found = steps(config, 96, 64)
+    names = [step.name for step in found]
+    assert names == [
+        "plain trunk, output stride 32", "plain trunk, output stride 16", "with projections and head",
+        "and DbN", "and AfN2", "and AfN1", "and AbM",
+    ]  # fmt: skip
+    whole = profile(config, 96, 64)
+    assert (found[-1].parameters, found[-1].macs) == (whole.parameters, whole.macs)
+    assert found[-1].parameters - found[-2].parameters == 5 and found[-1].macs == found[-2].macs
+    # He et al.'s ResNet-18 without its classifier of 512 x 1000 weights and 1000 biases.
+    assert found[0].parameters == found[1].parameters == 11_689_512 - 513_000
+    assert found[0].macs < found[1].macs
+    assert sum(p.numel() for p in found[1].build().parameters()) == found[1].parameters
+    shorter = steps(NetworkConfig(depth=18, output_stride=32, afn1=False), 96, 64)
+    assert [step.name for step in shorter][-2:] == ["and AfN2", "and AbM"] and len(shorter) == 5
+
+
+def test_the_trunk_on_the_command_line(capsys: pytest.CaptureFixture) -> None:
+    given = ["profile", "--trunk", "--depth", "18", "--size", "96x64"]
+    assert main([*given, "--time", "--runs", "1", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert rows[1]["times_trunk"]["median"] == 1.0 and all(row["median_ms"] > 0 for row in rows)
+    assert main(given) == 0
+    assert "and AbM" in capsys.readouterr().out
+    assert main(["profile", "--trunk", "--all"]) == 2 and "--trunk" in capsys.readouterr().err

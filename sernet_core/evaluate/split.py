@@ -1,12 +1,9 @@
-"""Accuracy of a model on a split of a data set."""
+"""The confusion matrix of a split, and which splits say nothing of a model."""
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -15,7 +12,6 @@ from sernet_core.datasets import Dataset
 from sernet_core.errors import InputError
 from sernet_core.metrics import ConfusionMatrix
 from sernet_core.runtime import Segmenter
-from sernet_core.storage import write_atomically
 
 
 def evaluate(
@@ -73,45 +69,3 @@ def trained_frames(info: CheckpointInfo, stems: Sequence[str]) -> list[str]:
     """Those of some frames that are in a model's training list: a figure on them is no figure."""
     trained = set(info.data.get("stems", ()))
     return [stem for stem in stems if stem in trained]
-
-
-def metrics_of(matrix: ConfusionMatrix, dataset: Dataset, segmenter: Segmenter) -> dict[str, Any]:
-    """The content of metrics.json."""
-    return {
-        **matrix.summary(),
-        "frames": len(dataset),
-        "dataset": dataset.name,
-        "model": segmenter.model,
-        "engine": segmenter.engine,
-        "precision": segmenter.precision,
-        "device": segmenter.device,
-        "confusion": matrix.counts.tolist(),
-    }
-
-
-def write_metrics(out: Path, metrics: dict[str, Any]) -> Path:
-    """Write metrics.json into a folder, atomically, and give its path."""
-    path = out / "metrics.json"
-    text = json.dumps(metrics, indent=2) + "\n"
-    write_atomically(path, lambda target: target.write_text(text))
-    return path
-
-
-def table(metrics: dict[str, Any]) -> str:
-    """The figures as lines of text for a terminal, in percent."""
-
-    def row(name: str, value: float | None) -> str:
-        bar = "" if value is None else "█" * round(value / 4)
-        return f"  {name:<16}{'  -  ' if value is None else f'{value:6.2f}'}  {bar}"
-
-    lines = [
-        f"{metrics['dataset']}: {metrics['frames']} frames, {metrics['model']}",
-        "  class             IoU %",
-    ]
-    lines += [row(name, value) for name, value in metrics["iou"].items()]
-    lines += ["", row("mIoU", metrics["miou"])]
-    lines += [
-        row("pixel accuracy", metrics["pixel_accuracy"]),
-        row("class accuracy", metrics["class_accuracy"]),
-    ]
-    return "\n".join(lines)
