@@ -54,7 +54,7 @@ demo: setup ## Drive the live node with synthetic street scenes, or SOURCE; resu
 test: setup ## Run all tests
 	$(RUN) -m pytest $(TEST_ARGS)
 
-soak: setup ## Drive the node with 10,000 frames and watch its memory (about ten minutes)
+soak: setup ## Drive the node with 10,000 frames and leave it idle: memory and CPU (about ten minutes)
 	SERNET_SOAK=whole $(RUN) -m pytest -s tests/ros/test_soak.py
 
 lint: setup ## Check style and formatting

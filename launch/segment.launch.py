@@ -24,29 +24,47 @@ TOPICS = [
     ("overlay", "semantic_overlay", "Topic for the image blended with the class colours (rgb8)."),
     ("color_mask", "color_mask", "Topic for the mask in the class colours (rgb8), if it is published."),
     ("confidence", "confidence", "Topic for the confidence (mono8), if it is published."),
-    ("label_info", "label_info", "Topic for ids and names of the classes (vision_msgs/LabelInfo)."),
+    (
+        "label_info",
+        "label_info",
+        "Topic for ids and names of the classes (vision_msgs/LabelInfo; without it JSON, on the topic of "
+        "this name with _json).",
+    ),
     ("mask_camera_info", "camera_info", "Topic for the calibration of a scaled mask."),
 ]
 
-# Parameters of the node that are arguments, too.
+# The parameters of the node: each is an argument, too.
 PARAMETERS = [
     ("model", str, "Weights: a path or the name of a model, e.g. sernet-r50-camvid."),
     ("device", str, "Where the network runs: auto, cpu, cuda:0, ..."),
-    ("engine", str, "What runs the network."),
-    ("precision", str, "Arithmetic of the network: auto, fp32, bf16, fp16."),
+    ("engine", str, "What runs the network: auto, or a name that `sernet engines` lists."),
+    ("precision", str, "Arithmetic of the network: auto, fp32, bf16, fp16, int8."),
     ("threads", int, "CPU threads of the network; 0: the engine's choice."),
     ("input_size", str, "Size at which the network sees the image: model, source or WxH."),
+    ("engine_cache_dir", str, "Folder for built engines."),
+    ("force_engine_update", bool, "Whether engines are built anew."),
     ("cameras", List[str], "Prefixes of several cameras' topics, e.g. [front, left]."),  # noqa: UP006
     ("image_transport", str, "raw, or compressed for JPEG or PNG images on IMAGE/compressed."),
+    ("input_qos", str, "Reliability of the image subscription: auto, sensor_data or reliable."),
+    ("roi", List[int], "Part of the image that is segmented: [x, y, width, height]."),  # noqa: UP006
+    ("ignore_mask", str, "Picture that is not black where pixels never get a class."),
+    ("output_qos", str, "Reliability of what is published: auto, sensor_data or reliable."),
     ("mask_scale", float, "Size of the mask over that of the image, 0.01 to 1."),
     ("mask_encoding", str, "raw or autoware_rle."),
     ("label_remap", str, "CSV file that turns the classes into other ids, or autoware."),
     ("confidence_threshold", float, "Confidence, 0 to 1, below which a pixel is unlabeled."),
     ("publish_confidence", bool, "Whether the confidence is published."),
     ("publish_color_mask", bool, "Whether the mask in the class colours is published."),
-    ("ignore_mask", str, "Picture that is not black where pixels never get a class."),
-    ("use_sim_time", bool, "Whether the node's clock is /clock, as with a bag that is played."),
+    ("publish_compressed_mask", bool, "Whether the mask is published as PNG on MASK/compressed."),
+    ("publish_overlay", bool, "Whether the overlay is published."),
+    ("overlay_alpha", float, "Weight of the colours in the overlay, 0 to 1."),
+    ("color_palette", List[int], "24-bit colour of each class, e.g. [0x804080, 0x00ff00]."),  # noqa: UP006
+    ("max_batch", int, "Most images of different cameras that go through the network at once."),
+    ("inference_timeout", float, "Seconds that an inference may take."),
+    ("diagnostics_period", float, "Seconds between two messages on /diagnostics."),
+    ("enable", bool, "Whether images are segmented from the start."),
     ("autostart", bool, "Whether the node loads its model and starts by itself."),
+    ("use_sim_time", bool, "Whether the node's clock is /clock, as with a bag that is played."),
 ]
 
 ARGUMENTS = [
@@ -146,6 +164,9 @@ def topics(value, several: bool) -> list[tuple[str, str]]:
         ("image", image),
         ("image/camera_info", camera_info),
         *((topic, value(name)) for name, topic, _ in TOPICS),
+        # These go with another topic, wherever it goes.
+        ("semantic_mask/compressed", value("mask") + "/compressed"),
+        ("label_info_json", value("label_info") + "_json"),
     ]
 
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": "score a model on a split with ground truth",
     "data": "check and describe a data set",
     "train": "train a network, or go on with an interrupted run",
+    "ablate": "train variants of the network, and say what each part brings",
     "engines": "list what can run the network on this machine",
     "export": "write a model as a file for other runtimes",
     "quantize": "make the int8 model of a checkpoint for OpenVINO",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +13,19 @@ import numpy as np
 import torch
 
 from sernet_core.checkpoint import CheckpointInfo
-from sernet_core.engines.base import Segmentation, Source
+from sernet_core.engines.base import Engine, Segmentation, Source
 from sernet_core.engines.cache import EngineCache, default_folder
 from sernet_core.engines.choose import contenders
+from sernet_core.engines.plan import Plan
 from sernet_core.engines.pool import EnginePool
 from sernet_core.engines.registry import CHOICES, PRECISIONS, engine_class
 from sernet_core.errors import ConfigError, EngineError, InputError, unknown_name
 from sernet_core.labels import ClassSet
 from sernet_core.segmentation_network import MIN_SIZE
 
-__all__ = ["InputSize", "Segmentation", "Segmenter", "resolve_device"]
+__all__ = ["DeviceMemory", "InputSize", "Segmentation", "Segmenter", "resolve_device"]
 
+_log = logging.getLogger(__name__)
 MAX_ASPECT = 16
 MAX_PIXELS = 2**26  # that an input size may ask for: twice those of an 8K frame
 
@@ -74,6 +79,21 @@ class InputSize:
             return target_height, target_width
         factor = (target_width * target_height / (width * height)) ** 0.5
         return max(round(height * factor), MIN_SIZE), max(round(width * factor), MIN_SIZE)
+
+
+@dataclass(frozen=True)
+class DeviceMemory:
+    """Memory of a GPU, in bytes.
+
+    Attributes:
+        used: Held by this process's torch, what it keeps for later frames included.
+        left: What frames may still take: free on the device, or kept by this process and not in use.
+        total: All of the device's.
+    """
+
+    used: int
+    left: int
+    total: int
 
 
 class Segmenter:
@@ -174,6 +194,18 @@ class Segmenter:
         """Why eager serves although another engine was to be built in the background; else empty."""
         return self._pool.fault
 
+    @property
+    def device_memory(self) -> DeviceMemory | None:
+        """Memory of the GPU as it is now; None on a CPU, and where the driver does not answer."""
+        if self.device == "cpu":
+            return None
+        try:
+            free, total = torch.cuda.mem_get_info(self.device)
+            used, busy = torch.cuda.memory_reserved(self.device), torch.cuda.memory_allocated(self.device)
+        except RuntimeError:
+            return None
+        return DeviceMemory(used, free + used - busy, total)
+
     def network_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width at which the network sees a frame of a size."""
         return self._sizing.of(height, width)
@@ -196,10 +228,7 @@ class Segmenter:
                 there is no mask to trust.
             ConfigError: The engine cache cannot be written.
         """
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-            raise InputError(f"a frame is uint8 (H, W, 3), got {image.dtype} {image.shape}")
-        height, width = image.shape[:2]
-        plan = self._source.plan((height, width), self.network_size(height, width))
+        plan = self._plan(image)
         try:
             engine = self._pool.engine(plan)
             self.engine, self.precision = engine.name, engine.precision
@@ -212,22 +241,58 @@ class Segmenter:
                 f"{plan.network[0]}: take a smaller input_size, or precision fp16 on a GPU ({error})"
             ) from error
 
+    def _plan(self, image: np.ndarray) -> Plan:
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            raise InputError(f"a frame is uint8 (H, W, 3), got {image.dtype} {image.shape}")
+        height, width = image.shape[:2]
+        return self._source.plan((height, width), self.network_size(height, width))
+
     def segment_many(
         self, images: Sequence[np.ndarray], *, confidence: bool = False
     ) -> list[Segmentation | Exception]:
-        """Segment several frames, one after the other; one that fails gives its error in its place.
+        """Segment several frames; one that fails gives its error in its place.
+
+        Frames of one size go through the network at once where the engine gains by that, which it does on a
+        GPU: on a CPU one frame keeps all cores busy.
 
         Args:
             images: uint8 (H, W, 3) RGB each, of any sizes.
             confidence: Also give the confidence of each pixel.
         """
         answers: list[Segmentation | Exception] = []
-        for image in images:
-            try:
-                answers.append(self.segment(image, confidence=confidence))
-            except Exception as error:
-                answers.append(error)
+        for _, alike in itertools.groupby(images, np.shape):
+            answers += self._segment_alike(list(alike), confidence=confidence)
         return answers
+
+    def _segment_alike(
+        self, images: list[np.ndarray], *, confidence: bool
+    ) -> Sequence[Segmentation | Exception]:
+        """Answers or errors for frames of one shape."""
+        try:
+            if len(images) > 1 and (engine := self._batch_engine(images)):
+                # The batch's shape is fixed: the last frame fills it up.
+                filled = [*images, *[images[-1]] * (engine.plan.batch - len(images))]
+                return engine.segment_batch(filled, confidence=confidence)[: len(images)]
+        except Exception:  # one of them, or all, cannot be had: each shall say so itself
+            _log.debug("no batch of %d", len(images), exc_info=True)
+        return [self._answer(image, confidence=confidence) for image in images]
+
+    def _answer(self, image: np.ndarray, *, confidence: bool) -> Segmentation | Exception:
+        try:
+            return self.segment(image, confidence=confidence)
+        except Exception as error:
+            return error
+
+    def _batch_engine(self, images: list[np.ndarray]) -> Engine | None:
+        """The engine for a batch that holds frames of one shape; None where there is none, or not yet."""
+        plan = self._plan(images[0])
+        single = self._pool.engine(plan)
+        if self.device.partition(":")[0] not in single.batches or self._pool.building:
+            return None
+        size = 1 << (len(images) - 1).bit_length()  # few different ones, for each takes a while to build
+        label = f"{single.name}:{single.precision}"
+        engine = self._pool.engine(dataclasses.replace(plan, batch=size), label)
+        return engine if engine.name == single.name else None
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

@@ -7,6 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -14,10 +15,14 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from sernet_core.errors import InputError
 from sernet_ros.worker import STAGES
 
+if TYPE_CHECKING:  # it needs torch
+    from sernet_core.runtime import DeviceMemory
+
 STALE_AFTER = 2.0
 """Seconds without an image after which an active node warns."""
 
 _OVERLOAD = 0.1  # share of the images that may be dropped before it is told
+_LITTLE_MEMORY = 0.05  # share of the device's memory, below which it is told
 _RATE_WINDOW = 5.0
 _LATENCIES = 500
 # Different causes of rejection that are logged, so that no sender can flood the log.
@@ -193,6 +198,22 @@ class CameraMonitor:
                     for name, value in zip(("p50", "p95", "p99"), percentiles, strict=True):
                         values[f"{stage}_ms.{name}"] = f"{value:.2f}"
         return values
+
+
+def memory_values(memory: DeviceMemory | None) -> dict[str, str]:
+    """Figures of a GPU's memory in MB, as words; none where there is no GPU."""
+    if memory is None:
+        return {}
+    sizes = {"used": memory.used, "left": memory.left, "total": memory.total}
+    return {f"device_memory_mb.{name}": f"{size / 1e6:.0f}" for name, size in sizes.items()}
+
+
+def memory_fault(memory: DeviceMemory | None, device: str) -> str:
+    """Words for a GPU whose memory is nearly full; empty when it is not."""
+    if memory is None or memory.left >= _LITTLE_MEMORY * memory.total:
+        return ""
+    left, total = (f"{size / 1e6:.0f}" for size in (memory.left, memory.total))
+    return f"{device} has {left} of {total} MB left: a larger image or another network may find no room"
 
 
 def status(

@@ -275,11 +275,14 @@ class LiveRun:
 
     def _collect(self, recording: Recording | None) -> set[int]:
         """Pass on what arrived, without late answers to an earlier replay; the stamps of that."""
-        arrived = [received for received in self._recorder.fetch() if received.stamp_ns not in self._earlier]
-        if recording:
-            for received in arrived:
-                recording.take(received)
-        return {received.stamp_ns for received in arrived}
+        stamps = set()
+        # One by one: what is fetched at once would wait here, where nobody counts it.
+        for received in self._recorder.fetch():
+            if received.stamp_ns not in self._earlier:
+                stamps.add(received.stamp_ns)
+                if recording:
+                    recording.take(received)
+        return stamps
 
     def _await_answers(
         self, recording: Recording, log: ReplayLog, progress: Callable[[int, int], None]
@@ -293,8 +296,8 @@ class LiveRun:
                 last = time.monotonic()
             progress(len(sent), len(recording.answers))
             if sent <= {stamp for stamp, _ in recording.answers}:
-                # The overlay comes after its mask.
-                silence = 0.5
+                # Overlay and confidence come after their mask; a new recording must not lack the last ones.
+                silence = 3.0 if recording.wants_confidence else 0.5
             time.sleep(_POLL)
         return self._exit_code
 

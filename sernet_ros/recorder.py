@@ -101,13 +101,9 @@ class Recorder(Node):
         self._thread.start()
 
     def fetch(self) -> Iterator[Received]:
-        """Everything that arrived since the last call."""
-        while True:
-            try:
-                received = self._arrived.get_nowait()
-            except queue.Empty:
-                return
-            yield received
+        """Everything that arrived since the last call, up to this one."""
+        for _ in range(self._arrived.qsize()):
+            yield self._arrived.get_nowait()
             self._confirm()
 
     def destroy_node(self) -> None:

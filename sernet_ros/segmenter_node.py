@@ -23,7 +23,7 @@ from std_srvs.srv import SetBool
 
 from sernet_core.errors import ConfigError, EngineError, SernetError
 from sernet_ros.channel import Channel, camera_monitor, rules_for
-from sernet_ros.diagnostics import status
+from sernet_ros.diagnostics import memory_fault, memory_values, status
 from sernet_ros.loading import Background, Network, load, same_network, warm_up
 from sernet_ros.parameters import Parameters
 from sernet_ros.settings import NETWORK, Settings, unknown_overrides
@@ -337,6 +337,7 @@ class SegmenterNode(LifecycleNode):
                 values[key] = str(getattr(segmenter, key))
             values["engine_state"] = segmenter.building or segmenter.engine_fault or "ready"
             values["batch"] = str(self._network.batch)
+            values |= memory_values(segmenter.device_memory)
         values["memory_mb"] = f"{self._process.memory_info().rss / 1e6:.0f}"
         device = values.get("device", "")
         entries = [status(f"{name}: worker", level, phase or message, device, values)]
@@ -363,6 +364,8 @@ class SegmenterNode(LifecycleNode):
             segmenter = self._network.segmenter
             if segmenter.engine_fault:
                 return DiagnosticStatus.WARN, f"eager serves: {segmenter.engine_fault}"
+            if fault := memory_fault(segmenter.device_memory, segmenter.device):
+                return DiagnosticStatus.WARN, fault
             if segmenter.building:
                 words += f"; {segmenter.building}"
         if self._loading is not None:

@@ -168,24 +168,30 @@ def _accuracy(report: Mapping[str, Any]) -> str:
     rows = [
         row
         for row in report["rows"]
-        # A checkpoint's figures are those of its own precision.
-        if row["level"] == "mask" and row["precision"] == "fp32"
+        if row["level"] == "mask" and row["precision"] in ("fp32", "int8")  # only these have figures
         if [row["width"], row["height"]] == report["done"][0]
     ]
-    points = [
-        (row["median_ms"], scores["miou"], _short(row, rows))
-        for row in rows
-        for name, scores in report["accuracy"].get(row["model"], {}).items()
-        if name.endswith("/val") and not name.startswith("synthetic")
-    ]
+    points = [(row["median_ms"], miou, _short(row, rows)) for row in rows for miou in _mious(report, row)]
     if not points:
         return ""
     width, height = report["done"][0]
     return (
         "<section><h2>Accuracy against latency <small>mIoU in percent on the validation part, as the "
-        f"checkpoint states it; fp32, frame to mask at {width}x{height}</small></h2>"
+        f"checkpoint or the int8 model states it; frame to mask at {width}x{height}</small></h2>"
         f"{scatter_chart(points, x_label='milliseconds', y_label='mIoU, %')}</section>"
     )
+
+
+def _mious(report: Mapping[str, Any], row: Row) -> list[float]:
+    """mIoU in percent on real frames that are stated for a row's weights in its precision."""
+    if row["precision"] == "int8":
+        scores = report["int8_accuracy"].get(row["model"])
+        return [scores["int8"]] if scores else []
+    return [
+        scores["miou"]
+        for name, scores in report["accuracy"].get(row["model"], {}).items()
+        if name.endswith("/val") and not name.startswith("synthetic")
+    ]
 
 
 def _details(report: Mapping[str, Any]) -> str:

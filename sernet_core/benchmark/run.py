@@ -23,6 +23,7 @@ from sernet_core.benchmark.timing import WARM_UP, Times, interleave, speedup, su
 from sernet_core.checkpoint import read_info, resolve_model
 from sernet_core.engines.cache import device_name
 from sernet_core.engines.parity import street_frames
+from sernet_core.engines.quantised import read_quantised
 from sernet_core.engines.registry import ENGINES, engine_class
 from sernet_core.errors import InputError
 from sernet_core.peers.registry import PEERS, PeerConfig, cost  # makes their checkpoints readable, too
@@ -113,6 +114,11 @@ def _begun(settings: Settings, out: Path) -> dict[str, Any]:
         "versions": software,
         "torch_threads": torch.get_num_threads(),
         "accuracy": {resolve_model(m).stem: dict(read_info(m).metrics) for m in settings.models},
+        "int8_accuracy": {
+            path.stem: dict(made.scores)
+            for path in map(resolve_model, settings.models)
+            if (made := read_quantised(path)) and made.scores
+        },
         "costs": _costs(settings),
         "done": [],
         "faults": {},

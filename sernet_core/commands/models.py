@@ -41,6 +41,7 @@ def run(_args: argparse.Namespace) -> int:
 
 def _describe(path: Path) -> list[str]:
     from sernet_core.checkpoint import read_info
+    from sernet_core.engines.quantised import read_quantised
 
     info = read_info(path)
     width, height = info.input_size
@@ -61,4 +62,6 @@ def _describe(path: Path) -> list[str]:
         if isinstance(scores.get("miou"), float | int):
             precision = f" with {scores['precision']}" if "precision" in scores else ""
             lines.append(f"  mIoU      {scores['miou']:.2f} % on {dataset}{precision}")
+    if made := read_quantised(path):
+        lines.append(f"  int8      {made.path.name} ({made.size_mb:.1f} MB), {made.words}")
     return [*lines, f"  terms     {info.notice or 'none stated'}"]

@@ -2,12 +2,15 @@
 
 It is calibrated on frames of a data set, best those that the model was trained on, and written beside the
 checkpoint as NAME.int8.xml and NAME.int8.bin. Needs requirements/engines.txt; running the result needs
-OpenVINO alone. CPUs with int8 instructions (VNNI, AMX, or dot products on ARM) gain the most. How much
-accuracy it costs is the difference of the two evaluations below.
+OpenVINO alone. CPUs with int8 instructions (VNNI, AMX, or dot products on ARM) gain the most.
+
+With --score the mIoU of float32 and of int8 on a labelled part is kept in the file: `sernet models` shows it,
+and the engine auto takes int8 where it costs at most half a point. Where it costs more, --max-drop puts
+those operations back to float32 that cost most; it evaluates again and again, which takes its time.
 
 example:
-  sernet quantize --model my.safetensors --data $SERNET_DATA/camvid
-  sernet evaluate --model my.safetensors --data $SERNET_DATA/camvid --engine openvino
+  sernet quantize --model my.safetensors --data $SERNET_DATA/camvid --score val
+  sernet quantize --model my.safetensors --data $SERNET_DATA/camvid --score val --max-drop 0.5
   sernet evaluate --model my.safetensors --data $SERNET_DATA/camvid --engine openvino --precision int8
 """
 
@@ -25,16 +28,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_data_arguments(parser, split="train")
     parser.add_argument("--frames", type=int, default=300, help="frames to calibrate on (default: 300)")
+    parser.add_argument("--score", metavar="SPLIT", help="labelled part to score float32 and int8 on")
+    parser.add_argument(
+        "--max-drop", type=float, metavar="POINTS", help="most points of mIoU to lose there; needs --score"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Quantise and say what was written."""
+    from sernet_core.datasets import open_dataset
     from sernet_core.engines.base import Source
     from sernet_core.engines.cache import EngineCache, default_folder
+    from sernet_core.engines.quantised import read_quantised
     from sernet_core.quantize import quantize
 
     source = Source.load(args.model, EngineCache(default_folder()))
-    path = quantize(source, open_data(args), frames=args.frames)
+    path = quantize(
+        source,
+        open_data(args),
+        frames=args.frames,
+        score=open_dataset(args.data, args.score) if args.score else None,
+        max_drop=args.max_drop,
+    )
+    made = read_quantised(source.path)
+    assert made is not None
+    print(made.words)
+    print(f"the engine auto leaves it alone: {made.doubt}" if made.doubt else "the engine auto may use it")
     for written in (path, path.with_suffix(".bin")):
         print(f"written: {written} ({written.stat().st_size / 1e6:.1f} MB)")
     return 0

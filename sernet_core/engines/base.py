@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -97,6 +98,7 @@ class Engine(ABC):
         packages: Distributions that it needs beside torch.
         remedy: How to get these.
         precisions: Precisions that it has on each kind of device, the one that "auto" means first.
+        batches: Kinds of device on which several frames at once take less time than one after the other.
         precision: Precision in use.
     """
 
@@ -105,6 +107,7 @@ class Engine(ABC):
     packages: ClassVar[tuple[str, ...]] = ()
     remedy: ClassVar[str] = REMEDY
     precisions: ClassVar[dict[str, tuple[str, ...]]]
+    batches: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, source: Source, plan: Plan) -> None:
         """Build it. A subclass builds what it needs and leaves it ready to run.
@@ -143,11 +146,15 @@ class Engine(ABC):
         return {name: metadata.version(name) for name in ("torch", *cls.packages)}
 
     @abstractmethod
-    def logits(self, frame: np.ndarray) -> Tensor:
-        """Logits float32 (K, h/s, w/s) of a contiguous uint8 frame (h, w, 3) of the plan's padded size.
+    def batch_logits(self, frames: np.ndarray) -> Tensor:
+        """Logits float32 (N, K, h/s, w/s) of contiguous uint8 frames (N, h, w, 3) of the plan's padded size.
 
-        s is the plan's scale.
+        N is the plan's batch, s its scale.
         """
+
+    def logits(self, frame: np.ndarray) -> Tensor:
+        """Logits (K, h/s, w/s) of one frame (h, w, 3), where the plan's batch is one."""
+        return self.batch_logits(frame[None])[0]
 
     def segment(self, image: np.ndarray, *, confidence: bool = False) -> Segmentation:
         """Mask, and confidence on demand, of a uint8 RGB frame of the plan's frame size.
@@ -155,12 +162,26 @@ class Engine(ABC):
         Raises:
             EngineError: The network's output is not finite, so there is no mask to trust.
         """
+        (answer,) = self.segment_batch([image], confidence=confidence)
+        if isinstance(answer, EngineError):
+            raise answer
+        return answer
+
+    def segment_batch(
+        self, images: Sequence[np.ndarray], *, confidence: bool = False
+    ) -> list[Segmentation | EngineError]:
+        """As `segment`, of as many frames as the plan's batch has; an error stands in its frame's place."""
+        prepared = [self.plan.prepare(image) for image in images]
         with torch.inference_mode():
-            logits = self.logits(self.plan.prepare(image))
-            if not torch.isfinite(logits.sum()):
-                raise EngineError(NOT_FINITE)
-            mask = self.upsampler.mask(logits)
-            return Segmentation(mask, self.upsampler.confidence(logits) if confidence else None)
+            # A single frame is not copied.
+            batch = self.batch_logits(np.stack(prepared) if len(prepared) > 1 else prepared[0][None])
+            return [self._decided(logits, confidence=confidence) for logits in batch]
+
+    def _decided(self, logits: Tensor, *, confidence: bool) -> Segmentation | EngineError:
+        if not torch.isfinite(logits.sum()):
+            return EngineError(NOT_FINITE)
+        mask = self.upsampler.mask(logits)
+        return Segmentation(mask, self.upsampler.confidence(logits) if confidence else None)
 
 
 def missing_packages(packages: tuple[str, ...], remedy: str = REMEDY) -> str:

@@ -12,6 +12,7 @@ from sernet_core.engines.cache import device_name, weights_hash
 from sernet_core.engines.eager import Eager
 from sernet_core.engines.parity import compare, street_frames
 from sernet_core.engines.plan import Plan
+from sernet_core.engines.quantised import read_quantised
 from sernet_core.engines.registry import engine_class
 from sernet_core.errors import ConfigError, EngineError, SernetError
 
@@ -19,6 +20,7 @@ from sernet_core.errors import ConfigError, EngineError, SernetError
 CONTENDERS = {"cpu": ("openvino", "onnx"), "cuda": ("tensorrt", "cudagraph")}
 # Eager must be this much faster than an engine made for speed: a few frames on a busy machine say less.
 EAGER_LEAD = 1.3
+INT8 = "openvino:int8"
 LONGEST_REASON = 300  # characters; some libraries list all that they know
 _log = logging.getLogger(__name__)
 
@@ -32,12 +34,20 @@ def reference(source: Source, plan: Plan) -> Eager:
 def build(name: str, source: Source, plan: Plan) -> Engine:
     """Build one engine, or with "auto" the fastest one.
 
+    Args:
+        name: Of the engine, perhaps with a precision of its own: "openvino:int8".
+        source: What it is built from.
+        plan: Its sizes.
+
     Raises:
         EngineError: It cannot run here or cannot be built, with the reason.
         ConfigError: The cache cannot be written.
     """
     if name == "auto":
         return _fastest(source, plan)
+    name, _, precision = name.partition(":")
+    if precision:
+        source = dataclasses.replace(source, precision=precision)
     kind = engine_class(name)
     if obstacle := kind.obstacle(source.device, source.precision):
         raise EngineError(f"engine {name}: {obstacle}")
@@ -61,6 +71,12 @@ def _fastest(source: Source, plan: Plan) -> Engine:
     The outcome is kept in the cache, so that the check is made once for weights, sizes, device and versions.
     """
     names = contenders(source.device, source.precision)
+    made = read_quantised(source.path) if source.precision == "auto" and "openvino" in names else None
+    if made is not None and made.weights == weights_hash(source.model):
+        if made.doubt:
+            _log.info("auto: int8 is out: %s", made.doubt)
+        else:
+            names.append(INT8)
     if not names:
         return reference(source, plan)
     built: dict[str, Engine] = {}
@@ -71,7 +87,8 @@ def _fastest(source: Source, plan: Plan) -> Engine:
         "precision": source.precision,
         "threads": source.threads,
         "device": device_name(source.device),
-        "engines": {name: engine_class(name).versions() for name in names},
+        "engines": {name: engine_class(name.partition(":")[0]).versions() for name in names},
+        "int8": f"{made.calibrated_on} {dict(made.scores)}" if made is not None else "",
     }
     try:
         outcome = source.cache.record("auto", key, lambda: _race(names, source, plan, built))

@@ -24,6 +24,7 @@ class Compile(Engine):
     name = "compile"
     summary = "torch.compile for one size; building takes a minute"
     precisions = Eager.precisions
+    batches = Eager.batches
 
     def __init__(self, source: Source, plan: Plan) -> None:
         super().__init__(source, plan)
@@ -32,11 +33,11 @@ class Compile(Engine):
         model = source.model.copied()
         fold_batch_norms(model)
         # A graph of its own for each size: compiling one module again and again ends at torch's limit.
-        graph = export_graph(model, source.stride, plan.padded).module()
+        graph = export_graph(model, source.stride, plan.padded, plan.batch).module()
         options: dict[str, Any] = {"freezing": True, "fx_graph_cache": not source.cache.updates}
         self._run = torch.compile(graph, fullgraph=True, dynamic=False, options=options)
         self._device = source.device
-        self.logits(np.zeros((*plan.padded, 3), np.uint8))
+        self.batch_logits(np.zeros((plan.batch, *plan.padded, 3), np.uint8))
 
     @classmethod
     def obstacle(cls, device: str, precision: str) -> str:
@@ -57,7 +58,7 @@ class Compile(Engine):
         )
 
     @torch.inference_mode()
-    def logits(self, frame: np.ndarray) -> Tensor:
-        """See `Engine.logits`."""
+    def batch_logits(self, frames: np.ndarray) -> Tensor:
+        """See `Engine.batch_logits`."""
         with computing_in(self.precision, self._device):
-            return self._run(torch.from_numpy(frame).to(self._device)[None])[0]
+            return self._run(torch.from_numpy(frames).to(self._device))

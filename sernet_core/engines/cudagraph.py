@@ -24,7 +24,7 @@ class CudaGraph(DeviceEngine):
         self._graph = torch.cuda.CUDAGraph()
         # Another thread may be serving with eager meanwhile, which must not spoil the capture.
         with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
-            self._results = self._path(self._frame)
+            self._results = self._path(self._frames)
 
     def _run(self) -> tuple[Tensor, Tensor, Tensor]:
         self._graph.replay()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -30,10 +31,10 @@ def lean_network(model: FrameNetwork, kind: torch.dtype) -> FrameNetwork:
 
 
 class DevicePath(nn.Module):
-    """uint8 (h, w, 3) of a plan's padded size to mask, soundness and logits.
+    """uint8 (N, h, w, 3) of a plan's batch and padded size to masks, soundness and logits.
 
     Args:
-        network: uint8 (1, h, w, 3) to float32 logits (1, K, h/4, w/4).
+        network: uint8 (N, h, w, 3) to float32 logits (N, K, h/s, w/s).
         plan: Its sizes.
     """
 
@@ -42,24 +43,26 @@ class DevicePath(nn.Module):
         self.network = network
         self._upsampler = Upsampler(plan)
 
-    def forward(self, frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Mask uint8 (H, W), whether all logits are finite (one bool), logits (K, h/4, w/4)."""
-        logits = self.network(frame[None])[0]
-        mask = self._upsampler.full(logits).argmax(0).to(torch.uint8)
-        return mask, torch.isfinite(logits).all(), logits
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Masks uint8 (N, H, W), whether all logits of each are finite (N), logits (N, K, h/s, w/s)."""
+        logits = self.network(frames)
+        masks = self._upsampler.full_batch(logits).argmax(1).to(torch.uint8)
+        return masks, torch.isfinite(logits).flatten(1).all(1), logits
 
 
 class DeviceEngine(Engine):
     """A `DevicePath` between pinned buffers, on a stream of its own."""
 
+    batches = ("cuda",)
+
     def __init__(self, source: Source, plan: Plan) -> None:
         super().__init__(source, plan)
         device = torch.device(source.device)
         self._path = DevicePath(self._network(source), plan)
-        self._host = torch.zeros(*plan.padded, 3, dtype=torch.uint8).pin_memory()
-        self._host_mask = torch.zeros(plan.frame, dtype=torch.uint8).pin_memory()
-        self._host_sound = torch.zeros((), dtype=torch.bool).pin_memory()
-        self._frame = torch.zeros_like(self._host, device=device)
+        self._host = torch.zeros(plan.batch, *plan.padded, 3, dtype=torch.uint8).pin_memory()
+        self._host_masks = torch.zeros(plan.batch, *plan.frame, dtype=torch.uint8).pin_memory()
+        self._host_sound = torch.zeros(plan.batch, dtype=torch.bool).pin_memory()
+        self._frames = torch.zeros_like(self._host, device=device)
         self._stream = torch.cuda.Stream(device)
         benchmark = torch.backends.cudnn.benchmark
         torch.backends.cudnn.benchmark = True
@@ -68,7 +71,7 @@ class DeviceEngine(Engine):
                 self._stream.wait_stream(torch.cuda.current_stream())
                 with torch.cuda.stream(self._stream):
                     for _ in range(WARM_UP_RUNS):
-                        self._path(self._frame)
+                        self._path(self._frames)
                 self._stream.synchronize()
                 self._settle()
         finally:
@@ -82,29 +85,35 @@ class DeviceEngine(Engine):
         """What is to be done once after the warm-up."""
 
     def _run(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Results of the path for the frame that lies on the device; called on the engine's stream."""
-        return self._path(self._frame)
+        """Results of the path for the frames that lie on the device; called on the engine's stream."""
+        return self._path(self._frames)
 
-    def logits(self, frame: np.ndarray) -> Tensor:
-        """See `Engine.logits`."""
+    def batch_logits(self, frames: np.ndarray) -> Tensor:
+        """See `Engine.batch_logits`."""
         with torch.inference_mode(), torch.cuda.stream(self._stream):
-            logits = self._launch(frame)[2].clone()
+            logits = self._launch(list(frames))[2].clone()
             self._stream.synchronize()
         return logits
 
-    def segment(self, image: np.ndarray, *, confidence: bool = False) -> Segmentation:
-        """See `Engine.segment`."""
+    def segment_batch(
+        self, images: Sequence[np.ndarray], *, confidence: bool = False
+    ) -> list[Segmentation | EngineError]:
+        """See `Engine.segment_batch`."""
         with torch.inference_mode(), torch.cuda.stream(self._stream):
-            mask, sound, logits = self._launch(self.plan.prepare(image))
-            self._host_mask.copy_(mask, non_blocking=True)
+            masks, sound, logits = self._launch([self.plan.prepare(image) for image in images])
+            self._host_masks.copy_(masks, non_blocking=True)
             self._host_sound.copy_(sound, non_blocking=True)
-            best = self.upsampler.confidence(logits) if confidence else None
+            best = [self.upsampler.confidence(one) if confidence else None for one in logits]
             self._stream.synchronize()
-        if not self._host_sound.item():
-            raise EngineError(NOT_FINITE)
-        return Segmentation(self._host_mask.numpy().copy(), best)
+        return [
+            Segmentation(self._host_masks[index].numpy().copy(), best[index])
+            if self._host_sound[index].item()
+            else EngineError(NOT_FINITE)
+            for index in range(len(images))
+        ]
 
-    def _launch(self, frame: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        np.copyto(self._host.numpy(), frame)
-        self._frame.copy_(self._host, non_blocking=True)
+    def _launch(self, frames: Sequence[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
+        for target, frame in zip(self._host.numpy(), frames, strict=True):
+            np.copyto(target, frame)
+        self._frames.copy_(self._host, non_blocking=True)
         return self._run()

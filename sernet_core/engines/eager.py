@@ -18,16 +18,17 @@ class Eager(Engine):
     name = "eager"
     summary = "PyTorch operation by operation: the reference, ready at once"
     precisions = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "bf16", "fp16")}  # noqa: RUF012
+    batches = ("cuda",)
 
     def __init__(self, source: Source, plan: Plan) -> None:
         super().__init__(source, plan)
         self._model = source.model
         self._device = source.device
 
-    def logits(self, frame: np.ndarray) -> Tensor:
-        """See `Engine.logits`."""
+    def batch_logits(self, frames: np.ndarray) -> Tensor:
+        """See `Engine.batch_logits`."""
         with computing_in(self.precision, self._device):
-            return self._model(torch.from_numpy(frame).to(self._device)[None])[0]
+            return self._model(torch.from_numpy(frames).to(self._device))
 
 
 def computing_in(precision: str, device: str) -> torch.autocast:

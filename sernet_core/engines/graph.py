@@ -55,7 +55,7 @@ class FrameNetwork(nn.Module):
 
 
 def export_graph(
-    model: nn.Module, stride: int, size: tuple[int, int] | None = None
+    model: nn.Module, stride: int, size: tuple[int, int] | None = None, batch: int = 1
 ) -> torch.export.ExportedProgram:
     """Trace a model that takes a frame.
 
@@ -63,10 +63,11 @@ def export_graph(
         model: `FrameNetwork`, or what wraps one. It is changed while it is traced: give a copy.
         stride: Output stride of the network.
         size: Height and width of the input, multiples of the stride; None leaves both free.
+        batch: Frames in it.
     """
     height, width = size or (-(-MIN_SIZE // stride) * stride * 2, -(-MIN_SIZE // stride) * stride * 3)
     device = next(model.parameters()).device
-    frame = torch.zeros(1, height, width, 3, dtype=torch.uint8, device=device)
+    frame = torch.zeros(batch, height, width, 3, dtype=torch.uint8, device=device)
     dimensions = None
     if size is None:
         limits = {"min": MIN_SIZE // stride, "max": LARGEST // stride}

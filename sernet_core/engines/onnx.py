@@ -38,10 +38,10 @@ class Onnx(Engine):
             path / "model.onnx", options, providers=["CPUExecutionProvider"]
         )
 
-    def logits(self, frame: np.ndarray) -> Tensor:
-        """See `Engine.logits`."""
-        (logits,) = self._session.run([OUTPUT], {INPUT: frame[None]})
-        return torch.from_numpy(logits)[0]
+    def batch_logits(self, frames: np.ndarray) -> Tensor:
+        """See `Engine.batch_logits`: of one frame at a time, which the graph is traced with."""
+        results = [self._session.run([OUTPUT], {INPUT: frame[None]})[0] for frame in frames]
+        return torch.from_numpy(results[0] if len(results) == 1 else np.concatenate(results))
 
 
 def convert(source: Source, path: Path) -> None:

@@ -16,6 +16,7 @@ from sernet_core.engines.base import Engine, Source
 from sernet_core.engines.cache import weights_hash
 from sernet_core.engines.graph import INPUT, OUTPUT, export_graph
 from sernet_core.engines.plan import Plan
+from sernet_core.engines.quantised import quantised
 from sernet_core.errors import EngineError
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
@@ -32,10 +33,12 @@ class OpenVino(Engine):
     def __init__(self, source: Source, plan: Plan) -> None:
         super().__init__(source, plan)
         openvino = import_openvino()
+        if self.precision == "int8" and plan.batch > 1:
+            raise EngineError(f"an int8 model takes one frame at a time, not {plan.batch}")
         path = quantised(source) if self.precision == "int8" else self._converted(source)
         core = openvino.Core()
         model = core.read_model(path)
-        model.reshape({INPUT: [1, *plan.padded, 3]})
+        model.reshape({INPUT: [plan.batch, *plan.padded, 3]})
         properties = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": "1",
@@ -47,25 +50,27 @@ class OpenVino(Engine):
         self._request = core.compile_model(model, "CPU", properties).create_infer_request()
         self._tensor = openvino.Tensor
 
-    def logits(self, frame: np.ndarray) -> Tensor:
-        """See `Engine.logits`."""
-        self._request.set_input_tensor(self._tensor(frame[None], shared_memory=True))
+    def batch_logits(self, frames: np.ndarray) -> Tensor:
+        """See `Engine.batch_logits`."""
+        self._request.set_input_tensor(self._tensor(frames, shared_memory=True))
         self._request.infer()
-        return torch.from_numpy(self._request.get_output_tensor().data)[0]
+        return torch.from_numpy(self._request.get_output_tensor().data)
 
     def _converted(self, source: Source) -> Path:
-        key = {"weights": weights_hash(source.model), "shape": "any", "versions": self.versions()}
+        batch = self.plan.batch
+        shape = "any" if batch == 1 else f"{batch} of any"
+        key = {"weights": weights_hash(source.model), "shape": shape, "versions": self.versions()}
 
         def build(folder: Path) -> None:
-            convert(source, folder / "model.xml")
+            convert(source, folder / "model.xml", batch)
 
         return source.cache.files(self.name, key, build) / "model.xml"
 
 
-def convert(source: Source, path: Path) -> None:
+def convert(source: Source, path: Path, batch: int = 1) -> None:
     """Write the network as OpenVINO's model: an .xml and a .bin file; height and width stay free."""
     openvino = import_openvino()
-    graph = export_graph(source.model.copied(), source.stride)
+    graph = export_graph(source.model.copied(), source.stride, batch=batch)
     model = openvino.convert_model(graph)
     name_ports(model)
     openvino.save_model(model, path, compress_to_fp16=False)
@@ -75,32 +80,6 @@ def name_ports(model: Any) -> None:
     """Give a model's input and output the names that are ours."""
     model.input().set_names({INPUT})
     model.output().set_names({OUTPUT})
-
-
-def quantised_path(checkpoint: Path) -> Path:
-    """Where the int8 model of a checkpoint lies."""
-    return checkpoint.with_suffix(".int8.xml")
-
-
-def quantised(source: Source) -> Path:
-    """File of the int8 model that belongs to these weights.
-
-    Raises:
-        EngineError: There is none, or it was made from other weights.
-    """
-    path = quantised_path(source.path)
-    remedy = f"sernet quantize --model {source.path} --data TREE makes it"
-    if not path.is_file():
-        raise EngineError(f"precision int8 needs {path}, which is not there; {remedy}")
-    model = import_openvino().Core().read_model(path)
-    made_from = (
-        model.get_rt_info(["sernet", "weights"]).astype(str)
-        if model.has_rt_info(["sernet", "weights"])
-        else ""
-    )
-    if made_from != weights_hash(source.model):
-        raise EngineError(f"{path} was made from other weights than those of {source.path}; {remedy} anew")
-    return path
 
 
 def import_openvino() -> Any:

@@ -17,12 +17,14 @@ class Plan:
         network: At which the network sees the frame.
         stride: Of the network; its input is padded to multiples of it.
         scale: Size of that input over the size of the network's logits.
+        batch: Frames that go through the network at once.
     """
 
     frame: tuple[int, int]
     network: tuple[int, int]
     stride: int
     scale: int = 4
+    batch: int = 1
 
     @property
     def padded(self) -> tuple[int, int]:

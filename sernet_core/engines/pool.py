@@ -32,7 +32,7 @@ class EnginePool:
         self._source = source
         self._name = name
         self._background = background and name != "eager"
-        self._ready: OrderedDict[Plan, Engine] = OrderedDict()
+        self._ready: OrderedDict[tuple[Plan, str], Engine] = OrderedDict()
         self._lock = threading.Lock()
         self._since: float | None = None
         self.fault = ""
@@ -43,43 +43,48 @@ class EnginePool:
         since = self._since
         return "" if since is None else f"building {self._name} engine, {time.monotonic() - since:.0f} s"
 
-    def engine(self, plan: Plan) -> Engine:
+    def engine(self, plan: Plan, name: str = "") -> Engine:
         """The engine for a plan, or eager while it builds in the background.
+
+        Args:
+            plan: The sizes.
+            name: Of an engine, perhaps with its precision, in the place of the pool's own.
 
         Raises:
             EngineError: It cannot be built (never in the background: then `fault` says so).
             ConfigError: The engine cache cannot be written.
         """
+        key = (plan, name or self._name)
         with self._lock:
-            if plan in self._ready:
-                self._ready.move_to_end(plan)
-                return self._ready[plan]
+            if key in self._ready:
+                self._ready.move_to_end(key)
+                return self._ready[key]
         if not self._background:
-            self._build(plan)
-            return self._ready[plan]
+            self._build(*key)
+            return self._ready[key]
         if self._since is None:
             self._since = time.monotonic()
-            threading.Thread(target=self._build_aside, args=(plan,), name="engine build", daemon=True).start()
+            threading.Thread(target=self._build_aside, args=key, name="engine build", daemon=True).start()
         return reference(self._source, plan)
 
-    def _build(self, plan: Plan) -> None:
+    def _build(self, plan: Plan, name: str) -> None:
         self._since = self._since or time.monotonic()
         try:
-            self._keep(plan, build(self._name, self._source, plan))
+            self._keep(plan, name, build(name, self._source, plan))
         finally:
             self._since = None
 
-    def _build_aside(self, plan: Plan) -> None:
+    def _build_aside(self, plan: Plan, name: str) -> None:
         try:
-            self._build(plan)
+            self._build(plan, name)
             self.fault = ""
         except Exception as error:  # whatever it is, a thread of its own must not die of it unheard
             self.fault = str(error) if isinstance(error, SernetError) else f"{type(error).__name__}: {error}"
             _log.error("eager serves: %s", self.fault)
-            self._keep(plan, reference(self._source, plan))
+            self._keep(plan, name, reference(self._source, plan))
 
-    def _keep(self, plan: Plan, engine: Engine) -> None:
+    def _keep(self, plan: Plan, name: str, engine: Engine) -> None:
         with self._lock:
-            self._ready[plan] = engine
+            self._ready[plan, name] = engine
             while len(self._ready) > KEPT:
                 self._ready.popitem(last=False)

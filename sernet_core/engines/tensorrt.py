@@ -45,7 +45,7 @@ class TensorRt(DeviceEngine):
         lean = lean_network(source.model, PRECISIONS[self.precision])
         key = {
             "weights": weights_hash(source.model),
-            "shape": self.plan.padded,
+            "shape": (self.plan.batch, *self.plan.padded),
             "precision": self.precision,
             "device": device_name(source.device),
             "versions": self.versions(),
@@ -64,7 +64,7 @@ class TensorRt(DeviceEngine):
 
         height, width = self.plan.padded
         kind = PRECISIONS[self.precision]
-        image = torch.zeros(1, 3, height, width, dtype=kind, device=device)
+        image = torch.zeros(self.plan.batch, 3, height, width, dtype=kind, device=device)
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecations inside of torch
             program = torch.export.export(_Core(lean), (image,))

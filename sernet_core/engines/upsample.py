@@ -87,9 +87,13 @@ class Upsampler:
 
     def full(self, logits: Tensor) -> Tensor:
         """The reference: logits (K, H, W) at the frame's size."""
+        return self.full_batch(logits[None])[0]
+
+    def full_batch(self, logits: Tensor) -> Tensor:
+        """The reference for several frames: (N, K, h/s, w/s) to (N, K, H, W)."""
         height, width = self._plan.network
-        full = resize(logits[None], self._plan.padded)[..., :height, :width]
-        return resize(full, self._plan.frame)[0]
+        full = resize(logits, self._plan.padded)[..., :height, :width]
+        return resize(full, self._plan.frame)
 
     @property
     def _last_row(self) -> int:

@@ -61,7 +61,7 @@ def _classes(comparison: Comparison) -> str:
     )  # fmt: skip
     return (
         "<section><h2>IoU by class <small>second minus first in percent points, with the interval that holds "
-        f"it in 95 % of the draws over frames</small></h2><figure>{_forest(shown)}</figure>"
+        f"it in 95 % of the draws over frames</small></h2><figure>{forest(shown)}</figure>"
         "<table><tr><th>class</th><th>first</th><th>second</th><th>difference</th><th>95 %</th><th></th></tr>"
         f'{table}</table><p class="note">{escape(comparison["note"])}</p></section>'
     )
@@ -71,8 +71,12 @@ def _interval(row: Mapping[str, Any]) -> str:
     return "" if row["low"] is None else f"{number(row['low'], 2)} to {number(row['high'], 2)}"
 
 
-def _forest(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A dot a class on a common scale, with its interval as a line through it."""
+def forest(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A dot a row on a common scale, with its interval as a line through it.
+
+    Args:
+        rows: Each with `class` (its name), `difference`, `low`, `high` and `verdict`.
+    """
     reach = max([abs(row[end]) for row in rows for end in ("low", "high", "difference")], default=1.0) or 1.0
     middle, half = _LABEL + (_WIDTH - _LABEL - _RIGHT) / 2, (_WIDTH - _LABEL - _RIGHT) / 2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from sernet_core.engines.device import DevicePath, lean_network
 from sernet_core.engines.parity import street_frames
 from sernet_core.engines.plan import Plan
 from sernet_core.errors import EngineError
+from sernet_core.runtime import Segmenter
 
 PLAN = Plan((130, 200), (70, 101), 16)
 
@@ -32,11 +34,11 @@ def test_path_gives_eagers_masks(small_model: Path) -> None:
     frame = street_frames(*PLAN.frame, 1)[0]
     path = DevicePath(lean_network(source.model, torch.float32), PLAN)
     with torch.inference_mode():
-        mask, sound, logits = path(torch.from_numpy(PLAN.prepare(frame)))
-    assert mask.dtype == torch.uint8 and mask.shape == PLAN.frame and sound.item() is True
-    assert logits.shape == (11, 20, 28) and logits.dtype == torch.float32
+        masks, sound, logits = path(torch.from_numpy(PLAN.prepare(frame))[None])
+    assert masks.dtype == torch.uint8 and masks.shape == (1, *PLAN.frame) and sound.tolist() == [True]
+    assert logits.shape == (1, 11, 20, 28) and logits.dtype == torch.float32
     wanted = build("eager", source, PLAN).segment(frame).mask
-    assert (mask.numpy() == wanted).mean() > 0.999
+    assert (masks[0].numpy() == wanted).mean() > 0.999
 
 
 def test_lean_network_computes_in_its_type(small_model: Path) -> None:
@@ -76,6 +78,28 @@ def test_flow_of_the_captured_graph(small_model: Path, on_a_cpu: None) -> None:
     torch.testing.assert_close(engine.logits(prepared), eager.logits(prepared), rtol=1e-3, atol=1e-2)
 
 
+def test_a_batch_is_one_launch(small_model: Path, on_a_cpu: None) -> None:
+    source = source_of(small_model)
+    engine = build("cudagraph", source, replace(PLAN, batch=2))
+    single = build("cudagraph", source, PLAN)
+    for frames in (street_frames(*PLAN.frame, 2), street_frames(*PLAN.frame, 4)[2:]):
+        replays = engine._graph.replays
+        answers = engine.segment_batch(frames, confidence=True)
+        assert engine._graph.replays == replays + 1
+        for frame, answer in zip(frames, answers, strict=True):
+            wanted = single.segment(frame, confidence=True)
+            assert (answer.mask == wanted.mask).mean() > 0.999
+            assert np.abs(answer.confidence.astype(int) - wanted.confidence).max() <= 1
+
+
+def test_one_frame_of_a_batch_that_is_not_finite_harms_no_other(small_model: Path, on_a_cpu: None) -> None:
+    engine = build("cudagraph", source_of(small_model), replace(PLAN, batch=2))
+    masks, _, logits = engine._results
+    engine._run = lambda: (masks, torch.tensor([True, False]), logits)
+    good, bad = engine.segment_batch(street_frames(*PLAN.frame, 2))
+    assert good.mask.shape == PLAN.frame and isinstance(bad, EngineError)
+
+
 def test_output_that_is_not_finite_is_no_mask(small_model: Path, on_a_cpu: None) -> None:
     source = source_of(small_model)
     with torch.no_grad():
@@ -97,6 +121,14 @@ def test_a_cpu_is_no_gpu() -> None:
     assert CudaGraph.obstacle("cpu", "auto") == "runs on cuda, not on cpu"
     assert CudaGraph.obstacle("cuda:0", "int8") == "has no int8 on cuda:0, only fp16, bf16, fp32"
     assert CudaGraph.resolve("cuda:0", "auto") == "fp16"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: the captured graph was not run")
+def test_captured_batch_agrees_with_single_frames(small_model: Path) -> None:
+    frames = street_frames(*PLAN.frame, 3)
+    segmenter = Segmenter.load(small_model, device="cuda:0", engine="cudagraph", precision="fp32")
+    for frame, answer in zip(frames, segmenter.segment_many(frames), strict=True):
+        assert (answer.mask == segmenter.segment(frame).mask).mean() > 0.99
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: the captured graph was not run")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,13 @@ from sernet_core.engines import base
 from sernet_core.engines.base import Engine, Source
 from sernet_core.engines.cache import EngineCache, default_folder
 from sernet_core.engines.choose import build
+from sernet_core.engines.eager import Eager
 from sernet_core.engines.folding import fold_batch_norms
 from sernet_core.engines.graph import FrameNetwork, export_graph
 from sernet_core.engines.parity import street_frames
 from sernet_core.engines.plan import Plan
 from sernet_core.engines.registry import CHOICES, ENGINES, engine_class
-from sernet_core.errors import ConfigError, EngineError
+from sernet_core.errors import ConfigError, EngineError, InputError
 from sernet_core.network import NetworkConfig, build_network
 from sernet_core.runtime import Segmenter
 
@@ -66,6 +68,45 @@ def test_one_converted_model_serves_all_sizes(small_model: Path, name: str) -> N
     runnable(name)
     for size in ((64, 96), (96, 64)):
         assert likeness(name, small_model, Plan(size, size, 16), "fp32") > 0.999
+
+
+@pytest.mark.parametrize("name", ["eager", "openvino", "onnx"])  # compile takes long to build
+def test_a_batch_gives_the_masks_of_single_frames(small_model: Path, name: str) -> None:
+    runnable(name)
+    plan = Plan((70, 101), (70, 101), 16)
+    frames = street_frames(70, 101, 2)
+    source = source_of(small_model)
+    answers = build(name, source, replace(plan, batch=2)).segment_batch(frames, confidence=True)
+    eager = build("eager", source, plan)
+    for frame, answer in zip(frames, answers, strict=True):
+        wanted = eager.segment(frame, confidence=True)
+        assert (answer.mask == wanted.mask).mean() > 0.999
+        assert np.abs(answer.confidence.astype(int) - wanted.confidence).max() <= 1
+
+
+def test_segmenter_takes_frames_of_one_size_at_once_where_that_pays(
+    small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = Segmenter.load(small_model, device="cpu", engine="eager", input_size="source", threads=1)
+    small, large, broken = street_frames(64, 96, 3), street_frames(96, 128, 1), np.zeros((64, 96), np.uint8)
+    wanted = [segmenter.segment(frame).mask for frame in (*small, *large)]
+    sizes: list[int] = []
+    compute = Eager.batch_logits
+
+    def watched(engine: Eager, frames: np.ndarray) -> torch.Tensor:
+        sizes.append(len(frames))
+        return compute(engine, frames)
+
+    monkeypatch.setattr(Eager, "batch_logits", watched)
+    for kinds, expected in (((), [1, 1, 1, 1]), (("cpu",), [4, 1])):  # three are filled up to four
+        monkeypatch.setattr(Eager, "batches", kinds)
+        sizes.clear()
+        *answers, fault = segmenter.segment_many([*small, *large, broken])
+        assert sizes == expected and isinstance(fault, InputError)
+        for answer, mask in zip(answers, wanted, strict=True):
+            assert (answer.mask == mask).mean() > 0.999
+    assert [type(answer) for answer in segmenter.segment_many([broken, broken])] == [InputError] * 2
+    assert segmenter.segment_many([]) == []
 
 
 def test_openvino_computes_in_the_precision_it_says(small_model: Path) -> None:

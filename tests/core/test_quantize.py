@@ -8,17 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_run import Frames
 
 from sernet_core.checkpoint import load_checkpoint, save_checkpoint
 from sernet_core.cli import main
-from sernet_core.datasets import open_dataset
+from sernet_core.datasets import Sample, open_dataset
+from sernet_core.engines import choose
 from sernet_core.engines.base import Source, missing_packages
 from sernet_core.engines.cache import EngineCache
 from sernet_core.engines.choose import build
-from sernet_core.engines.openvino import import_openvino, quantised_path
+from sernet_core.engines.openvino import import_openvino
 from sernet_core.engines.parity import street_frames
 from sernet_core.engines.plan import Plan
+from sernet_core.engines.quantised import Quantised, quantised_path, read_quantised
 from sernet_core.errors import ConfigError, EngineError
+from sernet_core.evaluate import evaluate
 from sernet_core.quantize import quantize
 from sernet_core.runtime import Segmenter
 
@@ -98,6 +102,74 @@ def test_auto_with_int8_runs_int8_or_says_why_not(quantized: Path, caplog: pytes
         assert "openvino is out: has mIoU" in caplog.text
 
 
+def relabelled(model: Path, count: int) -> Frames:
+    """Streets whose ground truth is what the network itself says in float32."""
+    segmenter = Segmenter.load(model, device="cpu", engine="openvino", threads=1)
+    frames = street_frames(64, 96, count)
+    samples = [
+        Sample(f"s{index}", frame, segmenter.segment(frame).mask) for index, frame in enumerate(frames)
+    ]
+    return Frames(samples, "streets/val")
+
+
+def race(winner: str) -> dict:
+    return {"winner": winner, "checks": {}, "faults": {}}
+
+
+def test_scores_are_kept_and_decide_for_auto(
+    quantized: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read_quantised(quantized).scores == {} and "not known" in read_quantised(quantized).doubt
+    model = tmp_path / "scored.safetensors"
+    shutil.copy(quantized, model)
+    streets = relabelled(model, 3)
+    quantize(source_of(model), streets, frames=2, score=streets, quiet=True)
+    made = read_quantised(model)
+    assert made.scores["split"] == "streets/val" and made.scores["fp32"] == 100.0
+    segmenter = Segmenter.load(model, device="cpu", engine="openvino", precision="int8", threads=1)
+    assert made.scores["int8"] == pytest.approx(evaluate(segmenter, streets, quiet=True).miou, abs=0.01)
+    monkeypatch.setenv("SERNET_MODELS", str(tmp_path))
+    assert main(["models"]) == 0
+    assert f"int8      scored.int8.xml ({made.size_mb:.1f} MB), mIoU" in capsys.readouterr().out
+
+    # Whether auto builds it is the figure's alone to say; whether it wins is the machine's.
+    tried: list[str] = []
+
+    def outcome(found: Quantised, winner: str):
+        tried.clear()
+        monkeypatch.setattr(choose, "read_quantised", lambda _path: found)
+        monkeypatch.setattr(choose, "_race", lambda names, *_: tried.extend(names) or race(winner))
+        engine = build("auto", source_of(model), PLAN)
+        return engine.name, engine.precision
+
+    def found(weights: str, calibrated_on: str, lost: float) -> Quantised:
+        scores = {"split": "a/val", "fp32": 60.0, "int8": 60.0 - lost}
+        return Quantised(made.path, weights, calibrated_on, scores)
+
+    assert outcome(found(made.weights, "a", 0.51), "openvino") == ("openvino", "fp32")
+    assert tried and "openvino:int8" not in tried
+    assert outcome(found(made.weights, "b", 0.5), "openvino:int8") == ("openvino", "int8")
+    assert "openvino:int8" in tried
+    assert outcome(found("other weights", "c", 0.0), "eager") == ("eager", "fp32")
+    assert tried and "openvino:int8" not in tried
+
+
+def test_operations_that_cost_too_much_stay_in_float32(quantized: Path, tmp_path: Path) -> None:
+    """With labels that are the network's own masks, int8 loses much; the limit takes that back."""
+    model = tmp_path / "limited.safetensors"
+    shutil.copy(quantized, model)
+    streets = relabelled(model, 2)
+    source = source_of(model)
+    count, lost = {}, {}
+    for limit in (None, 0.5):
+        quantize(source, streets, frames=2, score=streets, max_drop=limit, quiet=True)
+        nodes = import_openvino().Core().read_model(quantised_path(model)).get_ops()
+        count[limit] = [node.get_type_name() for node in nodes].count("FakeQuantize")
+        scores = read_quantised(model).scores
+        lost[limit] = scores["fp32"] - scores["int8"]
+    assert lost[None] > 1.0 and lost[0.5] < lost[None] and count[0.5] < count[None]
+
+
 def test_refusals(small_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if missing_packages(("openvino", "nncf")):
         with pytest.raises(ConfigError, match="not installed: "):
@@ -105,3 +177,5 @@ def test_refusals(small_model: Path, capsys: pytest.CaptureFixture[str]) -> None
         return
     assert main(["quantize", "--model", str(small_model), "--data", "synthetic", "--frames", "0"]) == 2
     assert "frames: needs at least 1" in capsys.readouterr().err
+    assert main(["quantize", "--model", str(small_model), "--data", "synthetic", "--max-drop", "0.5"]) == 2
+    assert "max_drop: needs 0 or more, and frames with ground truth" in capsys.readouterr().err

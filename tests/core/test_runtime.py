@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sernet_core.checkpoint import load_checkpoint
 from sernet_core.engines.eager import Eager
 from sernet_core.errors import CheckpointError, ConfigError, EngineError, InputError
-from sernet_core.runtime import InputSize, Segmenter
+from sernet_core.runtime import DeviceMemory, InputSize, Segmenter
 
 
 def noise(height: int, width: int) -> np.ndarray:
@@ -161,6 +161,36 @@ def test_too_little_memory_is_told_with_the_remedy_and_passes(
         with pytest.raises(EngineError, match=r"too little memory for a network input of .* input_size"):
             segmenter.segment(image)
     np.testing.assert_array_equal(segmenter.segment(image).mask, whole)
+
+
+def test_memory_of_a_gpu(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With figures in place of a GPU's: this shows how they are put together, not what a driver answers."""
+    segmenter = Segmenter.load(small_model, device="cpu")
+    assert segmenter.device_memory is None
+    segmenter.device = "cuda:1"
+    asked: list[str] = []
+    for name, answer in (
+        ("mem_get_info", (3000, 8000)),
+        ("memory_reserved", 2000),
+        ("memory_allocated", 1500),
+    ):
+        monkeypatch.setattr(torch.cuda, name, lambda device, answer=answer: asked.append(device) or answer)
+    assert segmenter.device_memory == DeviceMemory(used=2000, left=3500, total=8000)
+    assert set(asked) == {"cuda:1"}
+
+    def fail(_: str) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", fail)
+    assert segmenter.device_memory is None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: its memory was not asked for")
+def test_memory_of_the_gpu_that_is_here(small_model: Path) -> None:
+    segmenter = Segmenter.load(small_model, device="cuda:0")
+    segmenter.segment(noise(64, 96))
+    memory = segmenter.device_memory
+    assert memory is not None and 0 < memory.used < memory.total and 0 < memory.left < memory.total
 
 
 def test_other_runtime_errors_stay_what_they_are(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ import pytest
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 WITHOUT_ROS = {
+    "test_bag_damage.py",
     "test_bag_memory.py",
     "test_bag_reader.py",
     "test_bag_record.py",

@@ -29,6 +29,7 @@ from std_srvs.srv import SetBool
 
 from sernet_core.errors import EngineError
 from sernet_core.labels import CAMVID
+from sernet_core.runtime import DeviceMemory
 from sernet_ros.publishers import label_info_format
 from sernet_ros.segmenter_node import SegmenterNode
 
@@ -61,6 +62,7 @@ class FakeSegmenter:
     model, engine, device, precision = "fake", "fake", "cpu", "fp32"
     classes, input_size = CAMVID, (64, 48)
     building = engine_fault = ""
+    device_memory: DeviceMemory | None = None
 
     def __init__(self) -> None:
         self.seen: list[int] = []
@@ -230,12 +232,13 @@ class User:
         The middleware drops an answer that is ready before it has matched the two ends.
         """
         deadline = time.monotonic() + patience
+        asked: list[Future] = []
         while time.monotonic() < deadline:
-            future = self.start_call(kind, name, request, patience)
+            asked.append(self.start_call(kind, name, request, patience))
             again = time.monotonic() + ASK_AGAIN
             while time.monotonic() < again:
-                if future.done():
-                    return future.result()
+                if answered := [future for future in asked if future.done()]:
+                    return answered[0].result()
                 self._executor.spin_once(timeout_sec=0.02)
         raise AssertionError(f"{name} gives no answer within {patience} s; {self.status}")
 
@@ -287,6 +290,7 @@ class Live(User):
         start: Whether the node is activated at once.
         load: How the node loads; the segmenter's own `load` if left out.
         camera: Reliability of the camera's publisher.
+        patience: Seconds that the configuring may take.
         arguments: Command line of the node.
         parameters: Of the node.
     """
@@ -299,6 +303,7 @@ class Live(User):
         start: bool = True,
         load: Callable[..., Any] | None = None,
         camera: ReliabilityPolicy = ReliabilityPolicy.RELIABLE,
+        patience: float = PATIENCE,
         arguments: list[str] | None = None,
         **parameters: Any,
     ) -> None:
@@ -319,7 +324,7 @@ class Live(User):
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
         if start:
-            assert self.change_state("configure") and self.change_state("activate")
+            assert self.change_state("configure", patience=patience) and self.change_state("activate")
             self.connect()
 
     def _spin(self) -> None:

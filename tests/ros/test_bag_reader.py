@@ -1,70 +1,22 @@
-"""Recordings as they are in real life: split, packed, cut off, without metadata, with doubtful stamps."""
+"""Recordings as they are in real life: split, packed, without metadata, with doubtful stamps."""
 
 from __future__ import annotations
 
 import shutil
 import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
+from recordings import SECOND, read, seconds, shade, shades, split, storage_file, write
 
 from sernet_core.errors import InputError
-from sernet_ros.bag.formats import COMPRESSED_TYPE, IMAGE_TYPE, STRING_TYPE, typestore
+from sernet_ros.bag.formats import COMPRESSED_TYPE, IMAGE_TYPE, typestore
 from sernet_ros.bag.messages import compressed_message, image_message
 from sernet_ros.bag.reader import Bag
-from sernet_ros.bag.topics import TopicChoice
 from sernet_ros.bag.writer import BagWriter
 from sernet_ros.sources import Picture, Unreadable, open_source
-
-SECOND = 10**9
-
-
-def shade(index: int, size: tuple[int, int] = (16, 12)) -> np.ndarray:
-    return np.full((size[1], size[0], 3), index, np.uint8)
-
-
-def write(
-    path: Path,
-    stamps: list[int],
-    truths: dict[int, int] | None = None,
-    storage: str = "mcap",
-    size: tuple[int, int] = (16, 12),
-    **options: Any,
-) -> Path:
-    """A recording: image i has the shade i; truths: position of an image to the class of its ground truth."""
-    with BagWriter(path, storage, **options) as writer:
-        writer.add("/cam/image_raw", IMAGE_TYPE)
-        if truths is not None:
-            writer.add("/cam/ground_truth", IMAGE_TYPE)
-        for index, stamp in enumerate(stamps):
-            at_ns = (index + 1) * SECOND
-            writer.write("/cam/image_raw", at_ns, image_message(shade(index, size), stamp, "cam"))
-            if truths and index in truths:
-                label = np.full((size[1], size[0]), truths[index], np.uint8)
-                writer.write("/cam/ground_truth", at_ns + 1, image_message(label, stamp, "cam"))
-    return path
-
-
-def seconds(count: int) -> list[int]:
-    return [(index + 1) * SECOND for index in range(count)]
-
-
-def read(path: Path, **choice: str | None) -> list[Picture | Unreadable]:
-    return list(open_source(str(path), topics=TopicChoice(**choice)).frames())
-
-
-def shades(items: list[Picture | Unreadable]) -> list[int]:
-    return [int(item.image[0, 0, 0]) for item in items if isinstance(item, Picture)]
-
-
-def storage_file(path: Path) -> Path:
-    (found,) = (each for each in path.iterdir() if each.suffix in (".mcap", ".db3"))
-    return found
-
 
 # Files
 
@@ -95,36 +47,6 @@ def test_a_storage_file_alone_is_a_recording(tmp_path: Path) -> None:
     alone = shutil.copy(storage_file(bag), tmp_path / "alone.mcap")
     assert shades(read(Path(alone))) == [0, 1, 2]
     assert open_source(str(alone)).name == "alone"
-
-
-def split(tmp_path: Path, storage: str, parts: int, metadata: bool) -> Path:
-    """A recording in parts, three images each; the camera is silent in the first."""
-    bag = tmp_path / "split"
-    bag.mkdir()
-    topics: dict[str, Any] = {}
-    names = []
-    for part in range(parts):
-        piece = tmp_path / f"split_{part}"
-        with BagWriter(piece, storage) as writer:
-            writer.add("/chatter", STRING_TYPE)
-            writer.write("/chatter", part * SECOND, typestore().types[STRING_TYPE](data="hello"))
-            if part:
-                writer.add("/cam/image_raw", IMAGE_TYPE)
-            for index in range(3 if part else 0):
-                at_ns = part * SECOND + index
-                message = image_message(shade(10 * part + index), at_ns, "cam")
-                writer.write("/cam/image_raw", at_ns, message)
-        names.append(storage_file(piece).name)
-        information = yaml.safe_load((piece / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
-        for entry in information["topics_with_message_count"]:
-            name = entry["topic_metadata"]["name"]
-            entry["message_count"] += topics[name]["message_count"] if name in topics else 0
-            topics[name] = entry
-        shutil.move(storage_file(piece), bag)
-    if metadata:
-        information |= {"relative_file_paths": names, "topics_with_message_count": list(topics.values())}
-        (bag / "metadata.yaml").write_text(yaml.safe_dump({"rosbag2_bagfile_information": information}))
-    return bag
 
 
 @pytest.mark.parametrize("metadata", [True, False], ids=["described", "bare"])
@@ -195,102 +117,6 @@ def test_compressed_chunks_of_another_writer(tmp_path: Path, kind: str) -> None:
     assert [item.stamp_ns for item in items if isinstance(item, Picture)] == [
         (index + 1) * SECOND + 5 for index in range(4)
     ]
-
-
-# Damage
-
-
-BIG = (640, 480)  # an image nearly fills a chunk of a megabyte
-
-
-def test_an_mcap_whose_recorder_was_killed_is_read_to_the_break(tmp_path: Path) -> None:
-    bag = write(tmp_path / "bag", seconds(8), size=BIG)
-    path = storage_file(bag)
-    (bag / "metadata.yaml").unlink()
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) * 6 // 10])
-    *shown, last = read(bag)
-    assert shades(shown) == [0, 1, 2, 3]
-    assert isinstance(last, Unreadable) and last.breaks_off and last.name == path.name
-    assert str(path) in last.reason and f"of {path.stat().st_size}" in last.reason
-    assert "mcap recover bag.mcap" in last.reason
-    assert open_source(str(bag)).length == 4
-
-
-def test_an_mcap_without_its_index_is_read_whole(tmp_path: Path) -> None:
-    bag = write(tmp_path / "bag", seconds(4), size=BIG)
-    path = storage_file(bag)
-    path.write_bytes(path.read_bytes()[:-60])
-    *shown, last = read(bag)
-    assert shades(shown) == [0, 1, 2, 3]
-    assert isinstance(last, Unreadable) and "the index is missing" in last.reason
-
-
-def test_a_break_in_the_middle_of_a_split_recording_costs_only_its_part(tmp_path: Path) -> None:
-    bag = split(tmp_path, "mcap", 4, metadata=True)
-    (bag / "split_2.mcap").write_bytes(b"\x89MCAP0\r\n" + bytes(100))
-    items = read(bag)
-    assert shades(items) == [10, 11, 12, 30, 31, 32]
-    (broken,) = (item for item in items if isinstance(item, Unreadable))
-    assert broken.name == "split_2.mcap" and broken.breaks_off
-
-
-def test_a_damaged_chunk_ends_the_file_with_its_name_and_place(tmp_path: Path) -> None:
-    bag = write(tmp_path / "bag", seconds(4), size=BIG, zstd=True)
-    path = storage_file(bag)
-    content = bytearray(path.read_bytes())
-    magic = (0xFD2FB528).to_bytes(4, "little")
-    third = -1
-    for _ in range(2):
-        third = content.index(magic, third + 1)
-    content[third : third + 4] = b"oops"
-    path.write_bytes(content)
-    *shown, last = read(bag)
-    assert len(shown) < 4 and shades(shown) == list(range(len(shown)))
-    assert isinstance(last, Unreadable) and last.breaks_off
-    assert f"{path} cannot be read on after {len(shown)} messages" in last.reason
-
-
-def test_a_cut_database_is_an_error_with_the_remedy(tmp_path: Path) -> None:
-    bag = write(tmp_path / "bag", seconds(8), storage="sqlite3", size=BIG)
-    path = storage_file(bag)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    *shown, last = read(bag)
-    assert shades(shown) == list(range(len(shown))) and len(shown) < 8
-    assert isinstance(last, Unreadable) and last.breaks_off
-    assert str(path) in last.reason and "sqlite3 bag.db3 .recover" in last.reason
-    (bag / "metadata.yaml").unlink()
-    with pytest.raises(InputError, match=r"not a readable recording .*\.recover"):
-        open_source(str(bag))
-
-
-def test_messages_left_in_a_log_are_not_overlooked(tmp_path: Path) -> None:
-    bag = write(tmp_path / "bag", seconds(2), storage="sqlite3")
-    (bag / "bag.db3-wal").write_bytes(b"x" * 100)
-    (item,) = read(bag)
-    assert isinstance(item, Unreadable) and "PRAGMA wal_checkpoint" in item.reason and item.breaks_off
-
-
-def make_empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def make_text(path: Path) -> None:
-    path.write_text("certainly no recording, but long enough to look at its end")
-
-
-@pytest.mark.parametrize("damage", [make_empty, make_text])
-@pytest.mark.parametrize("name", ["x.mcap", "x.db3", "x.mcap.zstd"])
-def test_what_is_no_recording_is_refused(tmp_path: Path, name: str, damage: Callable[[Path], None]) -> None:
-    damage(tmp_path / name)
-    with pytest.raises(InputError, match=r"x\.(mcap|db3)"):
-        open_source(str(tmp_path / name))
-
-
-def test_a_ros_1_bag_is_told_how_to_convert(tmp_path: Path) -> None:
-    (tmp_path / "old.bag").write_bytes(b"#ROSBAG V2.0\n")
-    with pytest.raises(InputError, match=r"rosbags-convert --src old\.bag --dst old"):
-        open_source(str(tmp_path / "old.bag"))
 
 
 # Messages

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_bag_reader import read, seconds, shade, shades, write
+from recordings import read, seconds, shade, shades, write
 
 from sernet_core.errors import ConfigError, InputError
 from sernet_core.labels import CAMVID, CITYSCAPES

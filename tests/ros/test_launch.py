@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import json
 import re
@@ -34,15 +33,14 @@ TOPICS = {
     "label_info",
     "mask_camera_info",
 }
-PARAMETERS = {
-    *("model", "device", "engine", "precision", "threads", "input_size", "cameras", "image_transport"),
-    *("mask_scale", "mask_encoding", "label_remap", "confidence_threshold", "publish_confidence"),
-    *("publish_color_mask", "ignore_mask", "use_sim_time", "autostart"),
-}
+PARAMETERS = {*FIELDS, "use_sim_time"}
 ARGUMENTS = {*TOPICS, *PARAMETERS, "params_file", "namespace", "name"}
 UNCHANGED = {
     name: name
-    for name in ("semantic_mask", "semantic_overlay", "color_mask", "confidence", "label_info", "camera_info")
+    for name in (
+        *("semantic_mask", "semantic_mask/compressed", "semantic_overlay", "color_mask", "confidence"),
+        *("label_info", "label_info_json", "camera_info"),
+    )
 }
 
 
@@ -73,14 +71,19 @@ def dry_run(workspace: Workspace, launch_file: str):
     """Runs the launch file with arguments; returns the argument vector and the dictionaries of parameters."""
 
     def run(*arguments: str) -> tuple[list[str], list[dict]]:
-        command = [*STANDIN, launch_file, "--dry-run", *arguments]
-        done = subprocess.run(command, env=workspace.environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        result = json.loads(done.stdout)
-        (command,) = result["commands"]
-        return command, [yaml.safe_load(text) for text in result["files"].values()]
+        (command,), dictionaries = commands(workspace, launch_file, *arguments)
+        return command, dictionaries
 
     return run
+
+
+def commands(workspace: Workspace, launch_file: str, *arguments: str) -> tuple[list[list[str]], list[dict]]:
+    """What a launch file would start, and the dictionaries of parameters."""
+    command = [*STANDIN, launch_file, "--dry-run", *arguments]
+    done = subprocess.run(command, env=workspace.environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    return result["commands"], [yaml.safe_load(text) for text in result["files"].values()]
 
 
 def remappings(command: list[str]) -> dict[str, str]:
@@ -123,6 +126,7 @@ def test_arguments_win_over_the_parameters_file(dry_run, tmp_path: Path) -> None
         "image/camera_info": "/cam/camera_info",
         **UNCHANGED,
         "semantic_mask": "/mask",
+        "semantic_mask/compressed": "/mask/compressed",
         "semantic_overlay": "colours",
     }
 
@@ -135,6 +139,10 @@ def test_values_arrive_in_their_types(dry_run) -> None:
         "use_sim_time": False,
         "label_remap": "autoware",
         "input_size": "640x480",
+        "roi": [0, 120, 640, 360],
+        "color_palette": [8404992, 255],
+        "input_qos": "sensor_data",
+        "inference_timeout": 0.5,
     }
     _, dictionaries = dry_run(*(f"{name}:={str(value).lower()}" for name, value in given.items()))
     assert dictionaries == [{"/sernet_segmenter": {"ros__parameters": given}}]
@@ -150,18 +158,21 @@ def test_several_cameras_have_their_topics_under_their_prefixes(dry_run) -> None
     assert "image" not in targets
 
 
-def test_every_parameter_argument_is_a_parameter_of_the_node() -> None:
-    assert PARAMETERS - {"use_sim_time"} <= set(FIELDS)
-
-
-def test_the_example_in_the_docs_passes_arguments_that_exist() -> None:
+def test_the_example_in_the_docs_starts_a_node_in_each_cameras_namespace(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     text = (Path(__file__).parents[2] / "docs" / "node.md").read_text()
-    example = (
-        text.partition("## In a launch file of your own")[2].partition("```python\n")[2].partition("```")[0]
-    )
-    calls = [node for node in ast.walk(ast.parse(example)) if isinstance(node, ast.keyword)]
-    (given,) = (call.value.func.value for call in calls if call.arg == "launch_arguments")
-    assert {key.value for key in given.keys} <= ARGUMENTS and len(given.keys) == 4
+    _, _, section = text.partition("## In a launch file of your own")
+    mine = tmp_path / "mine.launch.py"
+    mine.write_text(section.partition("```python\n")[2].partition("```")[0])
+    started, dictionaries = commands(workspace, str(mine))
+    assert [command[0] for command in started] == [str(workspace.executables / "segment")] * 2
+    for command, parameters, camera in zip(started, dictionaries, ("front", "rear"), strict=True):
+        targets = remappings(command)
+        assert targets.pop("__ns") == f"/{camera}" and targets.pop("__node") == "sernet_segmenter"
+        # Relative: under the namespace.
+        assert targets == {"image": "image_raw", "image/camera_info": "camera_info", **UNCHANGED}
+        assert parameters == {f"/{camera}/sernet_segmenter": {"ros__parameters": {"device": "auto"}}}
 
 
 @pytest.mark.parametrize(

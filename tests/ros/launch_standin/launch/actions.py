@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from . import LaunchContext, LaunchDescriptionEntity, Substitution, performed
+from .launch_description_sources import PythonLaunchDescriptionSource
 
 
 class DeclareLaunchArgument(LaunchDescriptionEntity):
@@ -43,3 +44,21 @@ class OpaqueFunction(LaunchDescriptionEntity):
 
     def execute(self, context: LaunchContext) -> list[LaunchDescriptionEntity] | None:
         return self.function(context)
+
+
+class IncludeLaunchDescription(LaunchDescriptionEntity):
+    """Another launch file with its arguments, which outlive it, as they do without a group around it."""
+
+    def __init__(
+        self,
+        launch_description_source: PythonLaunchDescriptionSource,
+        *,
+        launch_arguments: Iterable[tuple[str, str | Substitution]] = (),
+    ) -> None:
+        self.source = launch_description_source
+        self.launch_arguments = list(launch_arguments)
+
+    def execute(self, context: LaunchContext) -> list[LaunchDescriptionEntity]:
+        for name, value in self.launch_arguments:
+            context.launch_configurations[name] = performed(value, context)
+        return [self.source.get_launch_description(context)]

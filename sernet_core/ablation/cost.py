@@ -1,0 +1,50 @@
+"""What the variants cost: parameters and MACs by counting, latency in turns with the base."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from sernet_core.ablation.rows import BASE, Row
+from sernet_core.benchmark.timing import Task, interleave, speedup, summary
+from sernet_core.network import NetworkConfig, build_network
+from sernet_core.profile import profile
+
+
+def count(network: NetworkConfig, size: tuple[int, int]) -> dict[str, float]:
+    """Parameters, and GMAC of one frame of a width and height."""
+    cost = profile(network, *size)
+    return {"parameters": cost.parameters, "gmac": round(cost.macs / 1e9, 4)}
+
+
+def time_rows(
+    rows: Sequence[Row], base: NetworkConfig, size: tuple[int, int], repeats: int
+) -> dict[str, Mapping[str, Any]]:
+    """Latency of the bare network, eager on the CPU in float32, all variants in turns.
+
+    Args:
+        rows: The variants, the base among them. Weights are random: they do not change the time.
+        base: Network of the recipe.
+        size: Width and height of the frame.
+        repeats: Rounds; ten are enough where a frame takes over 0.3 s.
+
+    Returns:
+        By row: milliseconds, and the ratio of its time to the base's (median over the rounds).
+    """
+    frame = torch.randn(1, 3, size[1], size[0]).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        times = interleave({row.name: _task(row, base, frame) for row in rows}, 1, repeats)
+    return {
+        row.name: {
+            **summary(times[row.name]),
+            "ratio": round(1 / speedup(times[BASE], times[row.name])["median"], 3),
+        }
+        for row in rows
+    }
+
+
+def _task(row: Row, base: NetworkConfig, frame: torch.Tensor) -> Task:
+    network = build_network(row.network(base)).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return lambda _number: network(frame)

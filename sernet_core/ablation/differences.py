@@ -1,0 +1,58 @@
+"""Differences between variants, paired by seed: the same seed shows both the same crops in the same order."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# Student's t: two-sided 95 % quantiles by degrees of freedom (e.g. Fisher and Yates, Statistical Tables).
+_T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+_NORMAL95 = 1.96
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Mean, sample standard deviation (None of one value) and extremes."""
+    return {
+        "mean": round(statistics.fmean(values), 4),
+        "sd": round(statistics.stdev(values), 4) if len(values) > 1 else None,
+        "low": round(min(values), 4),
+        "high": round(max(values), 4),
+        "seeds": len(values),
+    }
+
+
+def paired(base: Mapping[int, float], other: Mapping[int, float]) -> dict[str, Any] | None:
+    """Difference of a variant from the base over the seeds that both have.
+
+    Args:
+        base: Value of the base by seed.
+        other: Value of the variant by seed.
+
+    Returns:
+        Difference by seed, their mean and standard deviation, the 95 % interval of the mean by Student's t
+        (None of one seed), and what that shows: "better", "worse" or "not shown". None without a common seed.
+    """
+    by_seed = {seed: other[seed] - base[seed] for seed in sorted(base.keys() & other.keys())}
+    if not by_seed:
+        return None
+    values = list(by_seed.values())
+    found = spread(values)
+    mean, low, high = statistics.fmean(values), None, None
+    if len(values) > 1:
+        freedom = len(values) - 1
+        quantile = _T95[freedom - 1] if freedom <= len(_T95) else _NORMAL95
+        half = quantile * statistics.stdev(values) / math.sqrt(len(values))
+        low, high = round(mean - half, 4), round(mean + half, 4)
+    verdict = "not shown"
+    if low is not None and high is not None and (low > 0 or high < 0):
+        verdict = "better" if low > 0 else "worse"
+    return {
+        "by_seed": {str(seed): round(value, 4) for seed, value in by_seed.items()},
+        "difference": found["mean"],
+        "sd": found["sd"],
+        "low": low,
+        "high": high,
+        "verdict": verdict,
+    }

@@ -1,0 +1,71 @@
+"""The variants that an ablation trains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sernet_core.errors import ConfigError, unknown_name
+from sernet_core.network import NetworkConfig
+
+BASE = "all"
+COMPONENTS = "components"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant: the recipe's network with some settings changed.
+
+    Attributes:
+        name: What to call it.
+        group: What it varies; the components are trained with more seeds than the others.
+        settings: Fields of `NetworkConfig` and their values.
+    """
+
+    name: str
+    group: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def network(self, base: NetworkConfig) -> NetworkConfig:
+        """The variant of a network."""
+        return replace(base, **self.settings)
+
+
+_PARTS = ("abm", "dbn", "afn1", "afn2")
+
+
+def rows_of(base: NetworkConfig) -> list[Row]:
+    """All variants of a network that differ from it, the network itself first.
+
+    Rates of DbN count in cells of the encoder's output, so output stride 8 takes them twice as large for the
+    same view.
+    """
+    doubled = tuple(2 * rate for rate in base.dbn_rates)
+    rows = [
+        Row(BASE, COMPONENTS),
+        *(Row(f"no {part}", COMPONENTS, {part: False}) for part in _PARTS),
+        Row("none of them", COMPONENTS, dict.fromkeys(_PARTS, False)),
+        *(Row(f"fusion {kind}", "fusion", {"fusion": kind}) for kind in ("concat", "add", "gated")),
+        *(Row(f"gate {kind}", "gate", {"gate": kind}) for kind in ("learned", "fixed")),
+        Row("stride 16", "output stride", {"output_stride": 16}),
+        Row("stride 8", "output stride", {"output_stride": 8, "dbn_rates": doubled}),
+        *(
+            Row(f"rates {' '.join(map(str, rates))}", "DbN rates", {"dbn_rates": rates})
+            for rates in ((1, 2, 3), (2, 3, 5), (3, 4, 5), (6, 8, 9), (12, 16, 18))
+        ),
+    ]
+    return [row for row in rows if row.name == BASE or row.network(base) != base]
+
+
+def choose(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
+    """Rows by name or by group; all where nothing is named. The base is always among them.
+
+    Raises:
+        ConfigError: There is no such row or group.
+    """
+    known = [*dict.fromkeys(row.group for row in rows), *(row.name for row in rows)]
+    for name in names:
+        if name not in known:
+            raise ConfigError(unknown_name("row or group of an ablation", name, known))
+    return [row for row in rows if not names or row.name == BASE or {row.name, row.group} & set(names)]

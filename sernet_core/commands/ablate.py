@@ -1,0 +1,115 @@
+"""Train variants of the network under one budget, and say what each part brings.
+
+Rows: each of abm, dbn, afn1 and afn2 off, all of them off (group "components", three seeds each); fusion,
+gate, output stride, DbN rates (one seed each, or --other-seeds). Runs that are done are kept and an
+interrupted one goes on: give the same command again; more rows or seeds may be added to it. --out gets
+ablation.html, .json and .csv.
+
+example:
+  sernet ablate --data $SERNET_DATA/camvid --out out/ablation
+  sernet ablate --data $SERNET_DATA/camvid --rows components gate --seeds 5
+  sernet ablate --list
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sernet_core.commands.options import DATA_HELP
+from sernet_core.errors import ConfigError
+
+RECIPE = Path("config/ablation.yaml")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `sernet ablate`."""
+    parser.add_argument("--data", metavar="DIR", help=DATA_HELP)
+    parser.add_argument("--split", default="train", help="part to train on (default: train)")
+    parser.add_argument("--validate", default="val", metavar="SPLIT", help="part to score (default: val)")
+    parser.add_argument(
+        "--recipe", type=Path, default=RECIPE, metavar="YAML", help=f"budget and network (default: {RECIPE})"
+    )
+    parser.add_argument("--steps", type=int, help="steps of each run (default: the recipe's)")
+    parser.add_argument("--rows", nargs="+", default=[], metavar="NAME", help="rows or groups (default: all)")
+    parser.add_argument(
+        "--list", action="store_true", help="list the rows and their groups, and train nothing"
+    )
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each component row (default: 3)")
+    parser.add_argument("--other-seeds", type=int, default=1, help="runs of each other row (default: 1)")
+    parser.add_argument("--encoder", type=Path, metavar="FILE", help="ImageNet weights for the encoder")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda:N (default: auto)")
+    parser.add_argument("--workers", type=int, default=1, help="processes that prepare crops (default: 1)")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's choice)")
+    parser.add_argument("--repeats", type=int, default=30, help="rounds of the timing (default: 30)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/ablation"), metavar="DIR", help="folder for runs and report"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train and print the table; 130 when interrupted."""
+    from dataclasses import replace
+
+    import torch
+
+    from sernet_core.ablation.rows import choose, rows_of
+    from sernet_core.ablation.run import PAGE, Plan, run
+    from sernet_core.datasets import open_dataset
+    from sernet_core.runtime import resolve_device
+    from sernet_core.train import load_recipe
+
+    recipe = load_recipe(args.recipe)
+    if args.steps is not None:
+        recipe = replace(recipe, steps=args.steps)
+    recipe = replace(recipe, validate_every=recipe.steps)
+    rows = choose(rows_of(recipe.network), args.rows)
+    if args.list:
+        print("\n".join(f"{row.name:<18}{row.group}" for row in rows))
+        return 0
+    if not args.data:
+        raise ConfigError("--data: which data set to train on is missing")
+    if min(args.threads, args.workers) < 0:
+        raise ConfigError("--threads and --workers: need 0 or more")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    plan = Plan(
+        recipe,
+        rows,
+        open_dataset(args.data, args.split),
+        open_dataset(args.data, args.validate),
+        seeds=args.seeds,
+        other_seeds=args.other_seeds,
+        encoder=args.encoder,
+        device=resolve_device(args.device),
+        workers=args.workers,
+        repeats=args.repeats,
+    )
+    report = run(plan, args.out, tell=lambda words: print(words, flush=True))
+    if report is None:
+        print("interrupted; give the same command again to go on")
+        return 130
+    print(_table(report))
+    print(f"\nwritten: {args.out / PAGE} (and .json, .csv)")
+    return 0
+
+
+def _table(report: Mapping[str, Any]) -> str:
+    lines = [
+        f"{'':<18}{'seeds':>6}{'mIoU':>8}{'sd':>7}{'difference':>12}  "
+        f"{'95 %':<18}{'M':>6}{'GMAC':>7}{'ms':>8}"
+    ]
+    for row in report["rows"]:
+        miou, found = row["miou"], row["against_all"]
+        sure = found is not None and found["low"] is not None
+        lines.append(
+            f"{row['row']:<18}{miou['seeds']:>6}{miou['mean']:>8.2f}"
+            + ("      -" if miou["sd"] is None else f"{miou['sd']:>7.2f}")
+            + ("           -" if found is None else f"{found['difference']:>+12.2f}")
+            + "  "
+            + (f"{found['low']:+.2f} to {found['high']:+.2f}" if sure else "-").ljust(18)
+            + f"{row['parameters'] / 1e6:>6.2f}{row['gmac']:>7.2f}{row['latency']['median_ms']:>8.1f}"
+        )
+    return "\n".join(lines)

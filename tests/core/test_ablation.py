@@ -1,0 +1,142 @@
+"""The ablation: its rows, what differences show, resuming, and what is written."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_run import SMALL, Frames, noise_frames
+
+from sernet_core.ablation import run as module
+from sernet_core.ablation.differences import paired, spread
+from sernet_core.ablation.rows import BASE, choose, rows_of
+from sernet_core.ablation.run import PAGE, RESULT, TABLE, Plan, run
+from sernet_core.cli import main
+from sernet_core.errors import ConfigError, InputError
+from sernet_core.network import NetworkConfig
+
+NETWORK = NetworkConfig(depth=18, dbn_rates=(3, 4, 5))
+RECIPE = replace(SMALL, steps=1, synthetic_share=0.0, validate_every=1)
+
+
+def test_rows_are_the_network_and_what_differs_from_it() -> None:
+    rows = {row.name: row for row in rows_of(NETWORK)}
+    networks = [row.network(NETWORK) for row in rows.values()]
+    assert rows[BASE].network(NETWORK) == NETWORK and len(set(networks)) == len(networks)
+    assert not rows["no afn2"].network(NETWORK).afn2 and rows["no afn2"].network(NETWORK).afn1
+    none = rows["none of them"].network(NETWORK)
+    assert not any((none.abm, none.dbn, none.afn1, none.afn2))
+    assert rows["stride 8"].network(NETWORK).dbn_rates == (6, 8, 10)
+    assert "fusion concat" not in rows and "rates 3 4 5" not in rows, "they are the network itself"
+    assert "fusion concat" in {row.name for row in rows_of(replace(NETWORK, fusion="add"))}
+
+
+def test_rows_are_chosen_by_name_or_group_beside_the_base() -> None:
+    rows = rows_of(NETWORK)
+    assert [row.name for row in choose(rows, ["gate fixed"])] == [BASE, "gate fixed"]
+    assert [row.name for row in choose(rows, ["fusion"])] == [BASE, "fusion add", "fusion gated"]
+    with pytest.raises(ConfigError, match="Did you mean 'no afn1'"):
+        choose(rows, ["no anf1"])
+
+
+def test_differences_are_paired_by_seed() -> None:
+    base, other = {0: 50.0, 1: 60.0, 2: 70.0, 9: 1.0}, {0: 49.0, 1: 58.5, 2: 69.5, 8: 99.0}
+    found = paired(base, other)
+    assert found is not None
+    assert found["by_seed"] == {"0": -1.0, "1": -1.5, "2": -0.5}
+    assert (found["difference"], found["sd"], found["verdict"]) == (-1.0, 0.5, "not shown")
+    # Student's t with two degrees of freedom at 97.5 %: 4.303.
+    assert found["low"] == pytest.approx(-1 - 4.303 * 0.5 / math.sqrt(3), abs=1e-3)
+    steady = paired({0: 50.0, 1: 60.0, 2: 70.0}, {0: 49.0, 1: 58.9, 2: 69.1})
+    assert steady is not None and steady["verdict"] == "worse" and steady["high"] < 0
+    single = paired({0: 50.0}, {0: 40.0})
+    assert single is not None and single["low"] is None and single["verdict"] == "not shown"
+    assert paired({0: 1.0}, {1: 1.0}) is None
+    assert spread([1.0, 3.0]) == {"mean": 2.0, "sd": 1.4142, "low": 1.0, "high": 3.0, "seeds": 2}
+
+
+def plan_of(rows: list[str], **more: Any) -> Plan:
+    return Plan(
+        RECIPE,
+        choose(rows_of(RECIPE.network), rows),
+        Frames(noise_frames(4), "camvid/train"),
+        Frames(noise_frames(2, "v"), "camvid/val"),
+        **{"workers": 0, "repeats": 1, "seeds": 1, **more},
+    )
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, int]]]:
+    """Folder and seed of each run that is trained."""
+    found: list[tuple[str, int]] = []
+    train = module.train
+
+    def watched(recipe: Any, dataset: Any, validation: Any, folder: Path, **more: Any) -> bool:
+        found.append((folder.name, recipe.seed))
+        return train(recipe, dataset, validation, folder, **more)
+
+    monkeypatch.setattr(module, "train", watched)
+    yield found
+
+
+def test_what_is_done_is_kept_and_more_may_follow(tmp_path: Path, trained: list[tuple[str, int]]) -> None:
+    told: list[str] = []
+    report = run(plan_of(["no afn1"]), tmp_path, tell=told.append)
+    assert report is not None and trained == [("all_seed0", 0), ("no-afn1_seed0", 0)]
+    assert [row["row"] for row in report["rows"]] == [BASE, "no afn1"] and not report["missing"]
+    run(plan_of(["no afn1"]), tmp_path, tell=told.append)
+    assert len(trained) == 2 and "timing all variants in turns" in told
+    report = run(plan_of(["no afn1", "fusion add"], seeds=2), tmp_path, tell=told.append)
+    assert trained[2:] == [("fusion-add_seed0", 0), ("all_seed1", 1), ("no-afn1_seed1", 1)]
+    assert report == json.loads((tmp_path / RESULT).read_text())
+    rows = {row["row"]: row for row in report["rows"]}
+    assert set(rows[BASE]["runs"]) == {"0", "1"} and set(rows["fusion add"]["runs"]) == {"0"}
+    differences = rows["no afn1"]["against_all"]
+    for seed in ("0", "1"):
+        step = rows["no afn1"]["runs"][seed] - rows[BASE]["runs"][seed]
+        assert differences["by_seed"][seed] == pytest.approx(step, abs=1e-3)
+    assert rows["no afn1"]["parameters"] < rows[BASE]["parameters"]
+    assert rows["no afn1"]["gmac"] < rows[BASE]["gmac"]
+    assert (
+        all(row["latency"]["median_ms"] > 0 for row in rows.values()) and rows[BASE]["latency"]["ratio"] == 1
+    )
+    with (tmp_path / TABLE).open() as file:
+        lines = list(csv.DictReader(file))
+    assert [line["row"] for line in lines] == list(rows)
+    assert float(lines[1]["difference"]) == differences["difference"]
+    page = (tmp_path / PAGE).read_text()
+    assert "no afn1" in page and "one seed: no spread" in page and "http" not in page
+    assert not list(tmp_path.rglob("state.safetensors")), "a finished run needs none"
+
+
+def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = module.train
+    monkeypatch.setattr(module, "train", lambda *_, **__: False)
+    assert run(plan_of(["no dbn"]), tmp_path, tell=lambda _: None) is None
+    monkeypatch.setattr(module, "train", train)
+    assert run(plan_of(["no dbn"]), tmp_path, tell=lambda _: None) is not None
+
+
+def test_a_folder_of_another_ablation_is_refused(tmp_path: Path) -> None:
+    run(plan_of(["no dbn"]), tmp_path, tell=lambda _: None)
+    other = replace(plan_of(["no dbn"]), recipe=replace(RECIPE, steps=2, validate_every=2))
+    with pytest.raises(InputError, match="other settings or data"):
+        run(other, tmp_path)
+    (tmp_path / RESULT).write_text("{}")
+    with pytest.raises(InputError, match="not an ablation's result"):
+        run(plan_of(["no dbn"]), tmp_path)
+    with pytest.raises(ConfigError, match="seeds: needs at least 1"):
+        plan_of([], seeds=0)
+
+
+def test_the_command_lists_its_rows_and_wants_data(capsys: pytest.CaptureFixture) -> None:
+    assert main(["ablate", "--list"]) == 0
+    assert "none of them      components" in capsys.readouterr().out
+    assert main(["ablate"]) == 2
+    assert "--data: which data set" in capsys.readouterr().err
