@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 from sernet_core.ablation.rows import BASE
-from sernet_core.report.charts import scatter_chart
 from sernet_core.report.parts import document, number
 from sernet_core.report.versus import forest
 
 Row = Mapping[str, Any]
-_LABEL, _WIDTH, _RIGHT, _STEP, _TOP = 130, 640, 20, 24, 8
+_LABEL, _WIDTH, _RIGHT, _STEP, _TOP, _HEIGHT = 130, 640, 20, 24, 8, 260
 
 
 def render(report: Mapping[str, Any]) -> str:
@@ -41,11 +40,11 @@ def _head(report: Mapping[str, Any]) -> str:
 
 def _table(rows: Sequence[Row]) -> str:
     lines = "".join(
-        f"<tr><td>{escape(row['row'])}</td><td>{row['miou']['seeds']}</td>"
+        f"<tr><td>{index}. {escape(row['row'])}</td><td>{row['miou']['seeds']}</td>"
         f"<td>{number(row['miou']['mean'], 2)}</td><td>{number(row['miou']['sd'], 2)}</td>"
         f"<td>{_against(row)}</td><td>{row['parameters'] / 1e6:.2f}</td><td>{row['gmac']:.2f}</td>"
         f"<td>{_latency(row)}</td></tr>"
-        for row in rows
+        for index, row in enumerate(rows, 1)
     )
     return (
         "<section><h2>Variants <small>mIoU in percent on the validation part, single scale; the difference "
@@ -75,16 +74,7 @@ def _latency(row: Row) -> str:
 
 def _seeds(rows: Sequence[Row]) -> str:
     """A dot a run and a stroke at the mean, on a scale that does not start at 0."""
-    values = [value for row in rows for value in row["runs"].values()]
-    if not values:
-        return ""
-    low, high = min(values), max(values)
-    room = (high - low) * 0.06 or 1.0
-    low, high = low - room, high + room
-
-    def x(value: float) -> float:
-        return _LABEL + (value - low) / (high - low) * (_WIDTH - _LABEL - _RIGHT)
-
+    x, ticks = _scale([value for row in rows for value in row["runs"].values()], _LABEL, _WIDTH - _RIGHT)
     bottom = _TOP + _STEP * len(rows)
     parts = []
     for index, row in enumerate(rows):
@@ -99,7 +89,7 @@ def _seeds(rows: Sequence[Row]) -> str:
             f"<title>seed {seed}: {value:.2f}</title></circle>"
             for seed, value in row["runs"].items()
         ]
-    for value in (low + room, (low + high) / 2, high - room):
+    for value in ticks:
         parts.append(
             f'<text class="tick" x="{x(value):.1f}" y="{bottom + 16}" text-anchor="middle">{value:.1f}</text>'
         )
@@ -146,10 +136,40 @@ def _step(value: float | None, base: float | None) -> str:
 
 
 def _cost(rows: Sequence[Row]) -> str:
-    points = [(row["gmac"], row["miou"]["mean"], row["row"]) for row in rows]
+    """A dot a variant, named by its number in the table; neither axis starts at 0."""
+    x, gmac_ticks = _scale([row["gmac"] for row in rows], _LABEL, _WIDTH - _RIGHT)
+    y, miou_ticks = _scale([row["miou"]["mean"] for row in rows], _HEIGHT - 40, _TOP + 10)
+    parts = [
+        f'<line class="grid" x1="{_LABEL}" x2="{_WIDTH - _RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
+        f'<text class="tick" x="{_LABEL - 10}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:.1f}</text>'
+        for tick in miou_ticks
+    ]
+    parts += [
+        f'<text class="tick" x="{x(tick):.1f}" y="{_HEIGHT - 20}" text-anchor="middle">{tick:.2f}</text>'
+        for tick in gmac_ticks
+    ]
+    for index, row in enumerate(rows, 1):
+        place, mean = x(row["gmac"]), row["miou"]["mean"]
+        parts.append(
+            f'<circle class="dot" cx="{place:.1f}" cy="{y(mean):.1f}" r="4"><title>{escape(row["row"])}: '
+            f"{mean:.2f}, {row['gmac']:.2f} GMAC</title></circle>"
+            f'<text class="tick" x="{place + 6:.1f}" y="{y(mean) - 5:.1f}">{index}</text>'
+        )
+    chart = f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">{"".join(parts)}</svg>'
     return (
-        "<section><h2>Accuracy against cost <small>mean mIoU in percent; GMAC of one frame</small></h2>"
-        f"{scatter_chart(points, x_label='GMAC', y_label='mIoU, %')}</section>"
+        "<section><h2>Accuracy against cost <small>mean mIoU in percent over GMAC of a frame; numbers as in "
+        f"the table</small></h2>{chart}</section>"
+    )
+
+
+def _scale(values: Sequence[float], start: float, end: float) -> tuple[Callable[[float], float], list[float]]:
+    """Places between two pixels for values with some room around them, and three values to name."""
+    low, high = min(values), max(values)
+    room = (high - low) * 0.06 or 1.0
+    first, last = low - room, high + room
+    return (
+        lambda value: start + (value - first) / (last - first) * (end - start),
+        [low, (low + high) / 2, high],
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from sernet_core.ablation.cost import count, time_rows
 from sernet_core.ablation.differences import paired, spread
 from sernet_core.ablation.page import render
-from sernet_core.ablation.rows import BASE, COMPONENTS, Row
+from sernet_core.ablation.rows import BASE, COMPONENTS, Row, rows_of
 from sernet_core.checkpoint import read_info
 from sernet_core.datasets import Dataset
 from sernet_core.errors import ConfigError, InputError
@@ -107,10 +107,11 @@ def run(plan: Plan, out: Path, *, tell: Callable[[str], object] = print) -> Repo
             if not _train(plan, row, seed, folder):
                 return None
         _write(plan, report, out)
-    timed = report["latency"]
-    if set(timed) != {row.name for row in plan.rows}:
+    trained = {row["row"] for row in report["rows"]}
+    if set(report["latency"]) != trained:
         tell("timing all variants in turns")
-        report["latency"] = time_rows(plan.rows, plan.recipe.network, plan.recipe.input_size, plan.repeats)
+        rows = [row for row in rows_of(plan.recipe.network) if row.name in trained]
+        report["latency"] = time_rows(rows, plan.recipe.network, plan.recipe.input_size, plan.repeats)
     return _write(plan, report, out)
 
 
@@ -162,7 +163,7 @@ def _write(plan: Plan, report: Report, out: Path) -> Report:
     base = found.get(BASE, {})
     report["rows"] = [
         _row(plan, row, found[row.name], base, report["latency"].get(row.name))
-        for row in plan.rows
+        for row in rows_of(plan.recipe.network)  # those of earlier calls too
         if row.name in found
     ]
     report["missing"] = [

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from pictures import noise, write_png
 
 from sernet_core.errors import ConfigError, InputError
 from sernet_core.labels import CAMVID
@@ -44,6 +45,18 @@ def test_data_set_gives_truth_where_there_is_some(tree: tuple[Path, list[np.ndar
     unlabelled = open_source(str(tree[0]), "demo")
     assert unlabelled.classes is None
     assert [picture.truth for picture in unlabelled.frames() if isinstance(picture, Picture)] == [None]
+
+
+def test_data_set_in_a_layout_of_others(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        write_png(tmp_path / part / f"{part}0.png", noise(40, 30))
+        write_png(tmp_path / f"{part}annot" / f"{part}0.png", np.full((30, 40), 11, np.uint8))
+    source = open_source(str(tmp_path), "val")
+    assert (source.classes, source.stems) == (CAMVID, ("val0",))
+    (picture,) = source.frames()
+    assert isinstance(picture, Picture) and picture.truth is not None and (picture.truth == 255).all()
+    with pytest.raises(ConfigError, match="train, val: choose one with --split"):
+        open_source(str(tmp_path))
 
 
 def test_damaged_frame_of_a_data_set_is_passed_on(tree: tuple[Path, list[np.ndarray]]) -> None:
