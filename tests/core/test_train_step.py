@@ -119,8 +119,10 @@ def _distance(one: TrainingState, two: TrainingState) -> float:
     starts, others = TrainingState(one.recipe, {}).model, dict(two.model.named_parameters())
     found = []
     for name, start in starts.named_parameters():
-        value = one.model.get_parameter(name)
-        found.append(float((value - others[name]).norm() / (value - start).norm().clamp(min=1e-3)))
+        value = one.model.get_parameter(name).detach()
+        found.append(
+            float((value - others[name].detach()).norm() / (value - start.detach()).norm().clamp(min=1e-3))
+        )
     return max(found)
 
 
