@@ -20,6 +20,7 @@ _COLUMNS = {
     "p99_ms": "p99",
     "built_memory_mb": "memory, MB",
 }
+_STYLE = "td { white-space: nowrap; }"
 _NODE_STAGES = ("wait", "decode", "inference", "publish")
 
 
@@ -41,7 +42,7 @@ def render(report: Mapping[str, Any]) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Benchmark</title><style>{STYLE}</style></head>\n<body><main>"
+        f"<title>Benchmark</title><style>{STYLE}{_STYLE}</style></head>\n<body><main>"
         + "\n".join(section for section in sections if section)
         + "</main></body></html>\n"
     )
@@ -77,13 +78,14 @@ def _size(rows: Sequence[Row], width: int, height: int) -> str:
 
 def _level(level: str, rows: Sequence[Row]) -> str:
     rows = sorted(rows, key=lambda row: row["median_ms"])
-    most = max(row["speedup"]["median"] for row in rows)
+    ratio = "speedup" if len({row["model"] for row in rows}) == 1 else "over_first"
+    most = max(row[ratio]["median"] for row in rows)
     beyond = any("over_network" in row for row in rows) and level != "network"
     bars = "".join(
         f'<div class="row"><span class="label">{escape(_short(row, rows))}</span><span class="track"><span '
-        f'class="fill" style="background:var(--accent);width:{100 * row["speedup"]["median"] / most:.1f}%">'
+        f'class="fill" style="background:var(--accent);width:{100 * row[ratio]["median"] / most:.1f}%">'
         "</span></span>"
-        f'<span class="figure">{row["speedup"]["median"]:.2f}x</span></div>'
+        f'<span class="figure">{row[ratio]["median"]:.2f}x</span></div>'
         for row in rows
     )
     heads = "".join(f"<th>{escape(name)}</th>" for name in _COLUMNS.values())
@@ -91,15 +93,16 @@ def _level(level: str, rows: Sequence[Row]) -> str:
         f"<tr><th>{escape(_name(row))}</th><td>{row['speedup']['median']:.2f} "
         f"({row['speedup']['p25']:.2f} to {row['speedup']['p75']:.2f})</td>"
         + (_over_network(row) if beyond else "")
-        + "".join(f"<td>{row[column]:g}</td>" for column in _COLUMNS)
+        + "".join(f"<td>{round(row[column], 1):g}</td>" for column in _COLUMNS)
         + "</tr>"
         for row in rows
     )
     head = "<th>over network</th><th>beyond it, ms</th>" if beyond else ""
+    reference = "eager" if ratio == "speedup" else "the first model's eager"
     return (
-        f"<h3>{escape(level)} <small>{escape(LEVELS[level])}; speed-up over the model's eager</small></h3>"
+        f"<h3>{escape(level)} <small>{escape(LEVELS[level])}; bars: speed-up over {reference}</small></h3>"
         f'<div class="bars">{bars}</div>'
-        f"<table><tr><th></th><th>speed-up (quartiles)</th>{head}{heads}</tr>{lines}</table>"
+        f"<table><tr><th></th><th>over its own eager (quartiles)</th>{head}{heads}</tr>{lines}</table>"
     )
 
 

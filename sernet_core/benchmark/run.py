@@ -151,7 +151,10 @@ def _measured(
 
 
 def _row(entry: Entry, entries: Sequence[Entry], times: Times) -> Row:
-    """What is kept of one entry; its ratios are to eager, and to the network alone on the same engine."""
+    """What is kept of one entry.
+
+    Its ratios are to its model's eager, to the first model's eager, and to the network alone on its engine.
+    """
     own = times[entry.name]
     eager = next(
         (
@@ -166,6 +169,8 @@ def _row(entry: Entry, entries: Sequence[Entry], times: Times) -> Row:
         "level": entry.level,
         **summary(own),
         "speedup": speedup(eager, own),
+        # The first entry is the first model's eager: one reference for all models and peers.
+        "over_first": speedup(times.get(entries[0].name_at(entry.level), own), own),
         "built_memory_mb": round(entry.memory_mb, 1),
     }
     network = times.get(entry.name_at("network"))

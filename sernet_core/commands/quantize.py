@@ -5,12 +5,10 @@ checkpoint as NAME.int8.xml and NAME.int8.bin. Needs requirements/engines.txt; r
 OpenVINO alone. CPUs with int8 instructions (VNNI, AMX, or dot products on ARM) gain the most.
 
 With --score the mIoU of float32 and of int8 on a labelled part is kept in the file: `sernet models` shows it,
-and the engine auto takes int8 where it costs at most half a point. Where it costs more, --max-drop puts
-those operations back to float32 that cost most; it evaluates again and again, which takes its time.
+and the engine auto may take int8 where it costs at most half a point.
 
 example:
   sernet quantize --model my.safetensors --data $SERNET_DATA/camvid --score val
-  sernet quantize --model my.safetensors --data $SERNET_DATA/camvid --score val --max-drop 0.5
   sernet evaluate --model my.safetensors --data $SERNET_DATA/camvid --engine openvino --precision int8
 """
 
@@ -29,9 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_arguments(parser, split="train")
     parser.add_argument("--frames", type=int, default=300, help="frames to calibrate on (default: 300)")
     parser.add_argument("--score", metavar="SPLIT", help="labelled part to score float32 and int8 on")
-    parser.add_argument(
-        "--max-drop", type=float, metavar="POINTS", help="most points of mIoU to lose there; needs --score"
-    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,7 +43,6 @@ def run(args: argparse.Namespace) -> int:
         open_data(args),
         frames=args.frames,
         score=open_dataset(args.data, args.score) if args.score else None,
-        max_drop=args.max_drop,
     )
     made = read_quantised(source.path)
     assert made is not None

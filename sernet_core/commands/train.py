@@ -19,6 +19,7 @@ In two processes, each with a GPU of its own or, without GPUs, a share of the co
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -154,6 +155,11 @@ def _train(
             print(f"run folder: {folder}, training on {processes}", flush=True)
             if not validation:
                 print("nothing is scored on the way: no frames are held back", flush=True)
+            if importlib.util.find_spec("tensorboard") is None:
+                print(
+                    "no events for TensorBoard, which is not installed (requirements/tensorboard.txt)",
+                    flush=True,
+                )
         complete = train(
             recipe,
             dataset,

@@ -25,6 +25,8 @@ from sernet_core.train.origin import file_sha256
 from sernet_core.train.processes import Processes
 from sernet_core.train.stream import count_classes, truth
 
+MARGIN = 2  # pixels about what a model sees that become void too: its outlines are not exact
+
 
 @dataclass(frozen=True)
 class Extra:
@@ -57,8 +59,9 @@ class Extra:
         todo = [index for index in shared if not _path(labels, self.dataset.stems[index]).is_file()]
         for index in tqdm(todo, "mask the second data set", unit="frame", disable=None):
             sample = self.dataset[index]
-            seen = np.isin(segmenter.segment(sample.image).mask, self.missing)
-            _write(_path(labels, sample.stem), np.where(seen, np.uint8(IGNORE), truth(self.dataset, sample)))
+            seen = np.isin(segmenter.segment(sample.image).mask, self.missing).astype(np.uint8)
+            near = cv2.dilate(seen, np.ones((2 * MARGIN + 1, 2 * MARGIN + 1), np.uint8))
+            _write(_path(labels, sample.stem), np.where(near, np.uint8(IGNORE), truth(self.dataset, sample)))
         processes.wait()
         return _Relabelled(self.dataset, labels)
 

@@ -100,12 +100,12 @@ class Learner:
             for part in parts[:-1]:
                 total += self._backward_part(*part, extent)
         total += self._backward_part(*parts[-1], extent)
-        loss = float(self.processes.sum(total))
+        total = self.processes.sum(total)
         gradients = [
             parameter.grad for parameter in self.state.model.parameters() if parameter.grad is not None
         ]
         norm = torch.nn.utils.get_total_norm(gradients)
-        return loss, bool(torch.isfinite(total) & torch.isfinite(norm))
+        return float(total), bool(torch.isfinite(total) & torch.isfinite(norm))
 
     def _backward_part(self, image: Tensor, label: Tensor, extent: Tensor) -> Tensor:
         """Add the gradients of a part's share in the loss of its batch, and return that share."""

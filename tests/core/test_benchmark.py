@@ -161,7 +161,10 @@ def test_peers_stand_beside_and_what_is_missing_says_so(small_model: Path, tmp_p
         cost(load_checkpoint(small_model).info.network, 96, 64)[1] / 1e9, abs=0.01
     )
     page = (tmp_path / "benchmark.html").read_text()
-    assert "unet-r18, eager fp32" in page and "14.33 M" in page
+    assert "unet-r18, eager fp32" in page and "14.33 M" in page and "the first model's eager" in page
+    first = next(row for row in report["rows"] if row["level"] == "network")
+    assert first["over_first"]["median"] == of_peers[0]["speedup"]["median"] == 1.0
+    assert f"{of_peers[0]['over_first']['median']:.2f}x" in page
 
 
 def test_further_tasks_take_turns_and_tell_their_stages(small_model: Path, tmp_path: Path) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from sernet_core.augment import AugmentConfig
 from sernet_core.errors import ConfigError
 from sernet_core.train import Recipe, load_recipe
 
@@ -79,3 +83,15 @@ def test_schedule_warms_up_and_falls() -> None:
     factors = [recipe.rate_factor(step) for step in range(100)]
     assert factors[0] == pytest.approx(0.1) and factors.index(max(factors)) == 9
     assert all(a > b for a, b in itertools.pairwise(factors[9:])) and factors[-1] > 0
+
+
+def test_every_key_of_a_recipe_has_a_line_in_the_docs() -> None:
+    """With its default, and no line for what does not exist."""
+    page = (Path(__file__).parents[2] / "docs/recipe.md").read_text()
+    lines = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", page, re.MULTILINE))
+    known = {field.name: field for kind in (Recipe, AugmentConfig) for field in dataclasses.fields(kind)}
+    assert lines.keys() == known.keys()
+    for name, field in known.items():
+        if field.default is not dataclasses.MISSING:
+            shown = yaml.safe_load(lines[name])
+            assert shown == (list(field.default) if isinstance(field.default, tuple) else field.default), name

@@ -157,10 +157,18 @@ def test_too_little_memory_is_told_with_the_remedy_and_passes(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(Eager, "logits", fail)
+        patch.setattr(Eager, "batch_logits", fail)
         with pytest.raises(EngineError, match=r"too little memory for a network input of .* input_size"):
             segmenter.segment(image)
     np.testing.assert_array_equal(segmenter.segment(image).mask, whole)
+
+
+def test_threads_are_as_many_as_asked_for(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    Segmenter.load(small_model, threads=3)
+    Segmenter.load(small_model, threads=0)
+    assert asked == [3]
 
 
 def test_memory_of_a_gpu(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,6 +207,6 @@ def test_other_runtime_errors_stay_what_they_are(small_model: Path, monkeypatch:
     def fail(*_: object) -> None:
         raise RuntimeError("something else")
 
-    monkeypatch.setattr(Eager, "logits", fail)
+    monkeypatch.setattr(Eager, "batch_logits", fail)
     with pytest.raises(RuntimeError, match="something else"):
         segmenter.segment(np.zeros((96, 128, 3), np.uint8))

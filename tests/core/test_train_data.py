@@ -76,7 +76,10 @@ def test_labels_are_void_where_a_model_sees_what_they_lack(model: Path, tmp_path
     lacking = [number for number in range(11) if number not in (1, 3)]
     count = 0
     for before, after in zip(second, masked, strict=True):
-        seen = np.isin(segmenter.segment(before.image).mask, lacking)
+        exact = np.isin(segmenter.segment(before.image).mask, lacking)
+        seen = np.zeros_like(exact)
+        for row, column in np.argwhere(exact):
+            seen[max(0, row - 2) : row + 3, max(0, column - 2) : column + 3] = True
         count += int(seen.sum())
         assert before.label is not None and after.label is not None
         assert (after.label[seen] == IGNORE).all() and (after.label[~seen] == before.label[~seen]).all()

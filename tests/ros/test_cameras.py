@@ -14,7 +14,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from live import FakeSegmenter, Live, array_of, expected_mask, image_message, picture
+from live import PATIENCE, FakeSegmenter, Live, array_of, expected_mask, image_message, picture
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -70,8 +70,22 @@ def rig(live) -> Iterator[Rig]:
     yield Rig(live(start=False, cameras=NAMES))
 
 
+def test_one_network_is_loaded_for_all_cameras(live) -> None:
+    loaded: list[str] = []
+
+    class Counted(FakeSegmenter):
+        def load(self, model: str, **settings: Any) -> FakeSegmenter:
+            loaded.append(model)
+            return super().load(model, **settings)
+
+    rig = Rig(live(Counted(), start=False, cameras=NAMES, model="one"))
+    for name in NAMES:
+        rig.ask(name, picture())
+    assert loaded == ["one"]
+
+
 def test_each_camera_gets_its_own_masks(rig: Rig) -> None:
-    """Of different sizes and encodings, through one network that is loaded once."""
+    """Of different sizes and encodings."""
     kinds = [(48, 64, "rgb8"), (30, 40, "bgr8"), (96, 128, "mono8")]
     for name, (height, width, encoding) in zip(NAMES, kinds, strict=True):
         image = picture(height, width, seed=height)
@@ -132,6 +146,33 @@ def test_a_slow_network_serves_all_alike_and_only_the_newest(rig: Rig) -> None:
     one.until(lambda: all(rig.masks[name] for name in NAMES))
     one.until(lambda: all(rig.masks[name][-1].header == last[name].header for name in NAMES))
     assert [len(rig.masks[name]) for name in NAMES] == [3, 2, 2]
+
+
+class Slow(FakeSegmenter):
+    """Takes its time for each image."""
+
+    def segment(self, image: np.ndarray, *, confidence: bool = False) -> SimpleNamespace:
+        threading.Event().wait(0.03)
+        return super().segment(image, confidence=confidence)
+
+
+def test_under_overload_cameras_of_different_rates_are_served_alike(live) -> None:
+    """The last camera is three times as fast as the first, and all are faster than the network."""
+    one: Live = live(Slow(), start=False, cameras=NAMES, inference_timeout=60.0)
+    rig = Rig(one)
+    one.until(lambda: all(channel._input.reliable for channel in one.node._channels))
+    counts = [channel.monitor._counts for channel in one.node._channels]
+
+    def all_are_served() -> bool:
+        for times, name in enumerate(NAMES, 1):
+            for _ in range(times):
+                rig.send(name, picture())
+        return sum(count.answered for count in counts) >= 60
+
+    one.until(all_are_served, "sixty masks", 4 * PATIENCE)
+    served = [count.answered for count in counts]
+    assert min(served) >= 0.8 * max(served), served
+    assert counts[-1].dropped > 0 and not any(count.failed for count in counts)
 
 
 class Batched(FakeSegmenter):

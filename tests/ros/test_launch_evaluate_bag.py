@@ -79,6 +79,7 @@ def test_a_missing_recording_stops_the_launch(workspace: Workspace, launch_file:
         assert done.returncode != 0 and words in done.stderr
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("launch", [pytest.param(STANDIN, id="standin"), real_launch])
 def test_the_launched_program_leaves_a_report(
     workspace: Workspace, launch_file: str, bag: Path, tmp_path: Path, launch: list[str]
@@ -86,6 +87,8 @@ def test_the_launched_program_leaves_a_report(
     model = save_small_model(tmp_path / "small.safetensors")
     out = tmp_path / "out"
     arguments = [f"bag:={bag}", f"out:={out}", f"model:={model}", "device:=cpu", "rate:=lockstep"]
+    # The engine that is ready at once.
+    arguments += ["args:=--param engine:=eager"]
     done = subprocess.run(
         [*launch, launch_file, *arguments], env=workspace.environment, capture_output=True, text=True
     )

@@ -116,20 +116,27 @@ def test_rejections_are_counted_by_reason_and_the_node_goes_on(live) -> None:
     image = picture()
     one.ask(image)
     wrong = [
-        ("depth_image", {"encoding": "16UC1"}),
-        ("depth_image", {"encoding": "32FC1"}),
-        ("unknown_encoding", {"encoding": "rgb9"}),
-        ("zero_size", {"width": 0}),
-        ("bad_step", {"step": 5}),
-        ("wrong_data_size", {"height": 47}),
-        ("odd_size", {"encoding": "yuyv", "width": 63}),
-        ("too_small", {"encoding": "bayer_rggb8", "width": 2}),
+        ("depth_image", {"encoding": "16UC1"}, "16UC1"),
+        ("depth_image", {"encoding": "32FC1"}, "32FC1"),
+        ("unknown_encoding", {"encoding": "rgb9"}, "rgb9"),
+        ("zero_size", {"width": 0}, "0x48"),
+        ("bad_step", {"step": 5}, "step"),
+        ("wrong_data_size", {"height": 47}, "data"),
+        ("odd_size", {"encoding": "yuyv", "width": 63}, "yuyv"),
+        ("too_small", {"encoding": "bayer_rggb8", "width": 2}, "bayer_rggb8"),
     ]
-    for number, (reason, changes) in enumerate(wrong):
+    for number, (reason, changes, words) in enumerate(wrong):
         one.send(image, changes.pop("encoding", "rgb8"), **changes)
+        one.until(
+            lambda words=words: (
+                one.statuses["camera"].message.startswith("image rejected: ")
+                and words in one.statuses["camera"].message
+            ),
+            f"{reason} is told",
+        )
+        assert one.statuses["camera"].level == DiagnosticStatus.WARN
         one.counted("rejected", number + 1)
         assert f"rejected.{reason}" in one.values()
-        one.level(DiagnosticStatus.WARN)
     assert one.values()["rejected.depth_image"] == "2"
     assert len(one.masks) == 1
     one.ask(image)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import psutil
 import pytest
 from live import PATIENCE, Live, User, array_of, picture
 from segment_process import Process
+from sensor_msgs.msg import Image
 
 from sernet_core.checkpoint import SHIPPED, CheckpointInfo, save_checkpoint
 from sernet_core.labels import CAMVID
@@ -27,8 +29,15 @@ ON_CPU: dict[str, Any] = {"device": "cpu", "patience": BUILDING}
 IDLE = 0.05  # of a core: many times what it takes, for slow machines
 
 
-def soak(one: Live, frames: int, size: tuple[int, int]) -> None:
-    """Send frames one by one; fails if the process has grown between the first tenth and the end."""
+def soak(one: Live, frames: int, size: tuple[int, int], heard: Sequence[list[Image]]) -> None:
+    """Send frames one by one; fails if the process has grown between the first tenth and the end.
+
+    Args:
+        one: The node, and a user who looks at the overlay.
+        frames: How many.
+        size: Height and width.
+        heard: What else is received; nothing of it is kept.
+    """
     process = psutil.Process()
     pictures = [picture(*size, seed=seed) for seed in range(7)]
 
@@ -36,8 +45,8 @@ def soak(one: Live, frames: int, size: tuple[int, int]) -> None:
         for number in range(count):
             mask = one.ask(pictures[number % 7])
             assert (mask.height, mask.width) == size
-            one.masks.clear()
-            one.overlays.clear()
+            for images in (one.masks, one.overlays, *heard):
+                images.clear()
 
     def measured() -> tuple[int, int, int]:
         gc.collect()
@@ -67,8 +76,8 @@ def small_model(folder: Path) -> Path:
 def test_a_small_network_runs_flat(live, tmp_path: Path) -> None:
     model = str(small_model(tmp_path))
     one: Live = live(load=Segmenter.load, model=model, overlay=True, publish_confidence=True, **ON_CPU)
-    one.listen("confidence", 1)
-    soak(one, 10_000 if WHOLE else 1000, (96, 128))
+    confidences = one.listen("confidence", 1)
+    soak(one, 10_000 if WHOLE else 1000, (96, 128), [confidences])
 
 
 @pytest.mark.timeout(3600 if WHOLE else 300)
@@ -101,5 +110,5 @@ def test_a_node_without_images_takes_next_to_no_cpu(segment, user, tmp_path: Pat
 def test_the_shipped_network_runs_flat_at_full_size(live) -> None:
     model = SHIPPED / "sernet-r50-camvid.safetensors"
     one: Live = live(load=Segmenter.load, model=str(model), overlay=True, inference_timeout=60.0, **ON_CPU)
-    soak(one, 200, (720, 960))
+    soak(one, 200, (720, 960), [])
     assert np.unique(array_of(one.ask(picture(720, 960)))).max() < len(CAMVID)

@@ -86,7 +86,7 @@ def test_a_device_that_runs_out_of_memory_costs_that_frame(live, tmp_path: Path,
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Eager, "logits", fail)
+        patch.setattr(Eager, "batch_logits", fail)
         one.send(picture(seed=1))
         one.level(DiagnosticStatus.ERROR)
     assert "no mask for a frame: cpu has too little memory for a network input of " in one.status.message

@@ -13,7 +13,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from live import FakeSegmenter, Live, array_of, expected_mask, picture
 
-from sernet_core.errors import CheckpointError, EngineError
+from sernet_core.errors import CheckpointError, ConfigError, EngineError
 from sernet_core.labels import CITYSCAPES
 
 
@@ -39,16 +39,20 @@ class Library:
         if model == "unknown":
             raise CheckpointError("unknown model 'unknown'")
 
-    def load(self, model: str, *, precision: str, **_: Any) -> FakeSegmenter:
+    def load(self, model: str, *, precision: str, engine: str, **_: Any) -> FakeSegmenter:
         self.gate.wait(60)
         self.loaded.append((model, precision))
         if model == "broken":
             raise CheckpointError("its weights are cut off")
         if model == "cold":
             return Cold().load(model)
+        if engine == "tensorrt":
+            raise ConfigError("engine tensorrt: torch-tensorrt is not installed")
         if precision == "fp16":
             raise EngineError("fp16 needs a GPU")
-        return (Other() if model == "other" else FakeSegmenter()).load(model)
+        segmenter = (Other() if model == "other" else FakeSegmenter()).load(model)
+        segmenter.engine, segmenter.precision = engine, precision
+        return segmenter
 
 
 class Cold(FakeSegmenter):
@@ -87,12 +91,22 @@ def test_the_old_network_serves_until_the_new_one_is_ready(swapping) -> None:
     assert one.node.get_parameter("model").value == "other" and not one.crashes
 
 
+def test_engine_and_precision_are_swapped_together(swapping) -> None:
+    one, library = swapping
+    assert one.set(engine="openvino", precision="bf16")[0]
+    one.until(lambda: one.values().get("engine") == "openvino", "it has taken over")
+    assert one.values()["precision"] == "bf16" and one.values()["model"] == "first"
+    assert library.loaded == [("first", "auto"), ("first", "bf16")]
+    np.testing.assert_array_equal(ask(one), expected_mask(picture()))
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"model": "broken"}, "its weights are cut off"),
         ({"model": "cold"}, "no room"),
         ({"precision": "fp16"}, "fp16 needs a GPU"),
+        ({"engine": "tensorrt"}, "torch-tensorrt is not installed"),
         ({"model": "other", "precision": "bf16"}, "has 11 colours, the masks have 19 classes"),
     ],
 )
@@ -104,7 +118,7 @@ def test_the_old_network_stays_if_the_new_one_fails(swapping, change: dict[str, 
     assert one.statuses["worker"].level == DiagnosticStatus.WARN
     assert "'first' stays" in one.statuses["worker"].message
     one.until(lambda: one.node.get_parameter("model").value == "first", "the parameter is set back")
-    assert one.node.get_parameter("precision").value == "auto"
+    assert one.node.get_parameter("precision").value == one.node.get_parameter("engine").value == "auto"
     np.testing.assert_array_equal(ask(one), expected_mask(picture()))
     assert one.set(color_palette=[-1])[0] and one.set(model="other")[0]
     one.until(lambda: one.values().get("model") == "other", "the next one takes over")
