@@ -103,7 +103,8 @@ def figures_of(relation: Relation, probe: Probe, names: list[str], every: int) -
         names: Of the classes.
         every: Step at which frames were taken.
     """
-    block = max(1, STRETCH // every)
+    # Of fewer than five stretches, draws would hardly differ.
+    block = max(1, min(STRETCH // every, len(relation.stems) // 5))
     counts = np.stack(relation.counts)
     quality = np.array([mean_iou(iou_of(one)) or np.nan for one in relation.counts])
     gates = {}

@@ -171,7 +171,11 @@ def test_a_split_relates_gates_and_parts_to_quality(model: Path, tree: Path, tmp
     ]
     assert main([*given, "--without"]) == 0
     figures = json.loads((out / "inspect.json").read_text())
-    assert figures["frames"] == 9 and list(figures["gates"]) == [f"AbM{n}" for n in range(1, 6)]
+    assert (
+        figures["frames"] == 9
+        and figures["frames_together"] == 1
+        and list(figures["gates"]) == [f"AbM{n}" for n in range(1, 6)]
+    )
     assert list(figures["without"]) == list(PARTS)
     for gate in figures["gates"].values():
         one = gate["with_miou"]
