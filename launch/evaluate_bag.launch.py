@@ -14,7 +14,7 @@ from launch_ros.actions import Node
 
 OPTIONS = {
     "out": "Folder of the results (default: out/evaluate_bag).",
-    "model": "Weights: a path or the name of a model, e.g. sernet-r50-camvid.",
+    "model": "Weights: a path, the name of a model, e.g. sernet-r50-camvid, or auto.",
     "device": "Where the network runs: auto, cpu, cuda:0, ...",
     "rate": "source (real time; the default), lockstep, or frames a second.",
     "speed": "Factor of real time, e.g. 0.5.",

@@ -35,7 +35,7 @@ TOPICS = [
 
 # The parameters of the node: each is an argument, too.
 PARAMETERS = [
-    ("model", str, "Weights: a path or the name of a model, e.g. sernet-r50-camvid."),
+    ("model", str, "Weights: a path, the name of a model, e.g. sernet-r50-camvid, or auto."),
     ("device", str, "Where the network runs: auto, cpu, cuda:0, ..."),
     ("engine", str, "What runs the network: auto, or a name that `sernet engines` lists."),
     ("precision", str, "Arithmetic of the network: auto, fp32, bf16, fp16, int8."),

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from sernet_core.checkpoint import CheckpointInfo
+from sernet_core.default_model import chosen_model
+from sernet_core.devices import resolve_device
 from sernet_core.engines.base import Engine, Segmentation, Source
 from sernet_core.engines.cache import EngineCache, default_folder
 from sernet_core.engines.choose import contenders
@@ -150,7 +152,7 @@ class Segmenter:
         """Load a model and make it ready to run.
 
         Args:
-            model: Path of a checkpoint, or name of a shipped or own model.
+            model: Path of a checkpoint, name of a shipped or own model, or "auto", see `default_model`.
             device: "auto" (CUDA when there is one), "cpu" or "cuda:N".
             engine: Name of an engine (`sernet engines` lists them), or "auto": the fastest that runs here and
                 gives eager's masks.
@@ -167,6 +169,7 @@ class Segmenter:
             CheckpointError: The model cannot be found or loaded.
         """
         device = _check_settings(device, engine, precision, threads)
+        model = chosen_model(model, device)
         folder = Path(engine_cache_dir).expanduser() if engine_cache_dir else default_folder()
         cache = EngineCache(folder, update=force_engine_update)
         if engine_cache_dir and engine != "eager":
@@ -337,27 +340,3 @@ def _check_settings(device: str, engine: str, precision: str, threads: int) -> s
     if fault and not (engine == "auto" and contenders(device, precision)):
         raise ConfigError(f"engine {engine}: {fault}; `sernet engines` lists what runs here")
     return device
-
-
-def resolve_device(name: str) -> str:
-    """Device that a setting means: "cpu" or "cuda:N".
-
-    Args:
-        name: "auto" (CUDA when there is one), "cpu", "cuda" or "cuda:N".
-
-    Raises:
-        ConfigError: Anything else, or a device that this machine does not have.
-    """
-    if name == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
-    kind, _, index = name.partition(":")
-    if name == "cpu":
-        return name
-    if kind != "cuda" or not (index.isdecimal() or name == "cuda"):
-        raise ConfigError(f"device: '{name}' is neither 'auto', 'cpu' nor 'cuda:N'")
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if int(index or 0) >= count:
-        raise ConfigError(
-            f"device: '{name}' is not here: torch sees {count} CUDA device(s); use 'auto' or 'cpu'"
-        )
-    return f"cuda:{int(index or 0)}"

@@ -117,7 +117,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="S",
         help="stop after about so long (default: 70)",
     )
-    parser.add_argument("--model", default="sernet-r50-camvid", help="checkpoint: a name or a path")
+    parser.add_argument("--model", default=AUTO, help="checkpoint: a name, a path or auto (default: auto)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda:N")
     parser.add_argument(
         "--param",
@@ -156,18 +156,20 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> int:
     from sernet_core.checkpoint import read_info
+    from sernet_core.default_model import chosen_model
     from sernet_core.report import OverlayVideo
     from sernet_ros.live_report import RunFacts, accuracy_note, build_report
     from sernet_ros.live_run import LiveRun
     from sernet_ros.recording import Recording
 
     began = time.monotonic()
-    info = read_info(options.model)
+    model = str(chosen_model(options.model, options.device))
+    info = read_info(model)
     source = open_source(options.source, options.split, synthetic_options(options), topic_choice(options))
     note = accuracy_note(source, info)
     out = prepare(options.out)
     parameters = [
-        f"model:={options.model}",
+        f"model:={model}",
         f"device:={options.device}",
         "input_qos:=reliable",
         *options.param,
@@ -191,7 +193,7 @@ def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> i
                 outcome = live.replay(_replay_arguments(options, pace), recording, progress)
         node, last_words = live.node_values, live.last_words()
     facts = RunFacts(
-        model=model_name(options.model),
+        model=model_name(model),
         classes=info.classes,
         notice=info.notice,
         source=source.name,

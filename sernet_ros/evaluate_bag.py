@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from sernet_core.commands.options import DEFAULT_MODEL
 from sernet_core.errors import ConfigError, EngineError, SernetError
 from sernet_ros.bag.formats import is_bag
 from sernet_ros.interrupts import Interrupts
@@ -145,7 +144,8 @@ def _add_pace_arguments(group: argparse._ArgumentGroup) -> None:
 
 def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--model", help=f"checkpoint: a name or a path (default: {DEFAULT_MODEL}, or what runs already)"
+        "--model",
+        help="checkpoint: a name, a path or auto (default: auto as the node's, or what runs already)",
     )
     group.add_argument("--device", default="auto", help="auto, cpu or cuda:N")
     group.add_argument("--precision", default="auto", help="auto, fp32, bf16 or, on CUDA, fp16")

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from sernet_core.checkpoint import read_info
-from sernet_core.commands.options import DEFAULT_MODEL
+from sernet_core.default_model import AUTO, chosen_model
 from sernet_ros.class_map import truth_map
 from sernet_ros.evaluation import Evaluation, Played, finish
 from sernet_ros.jobs import Job, find_jobs
@@ -41,7 +41,8 @@ def judge_live(options: argparse.Namespace, command: str, began: float, interrup
     """
     jobs = find_jobs(options)
     # What needs no node is checked before one is started.
-    info = None if options.running and not options.model else read_info(options.model or DEFAULT_MODEL)
+    model = None if options.running and not options.model else _model(options)
+    info = read_info(model) if model else None
     truths = _truths(jobs, info, options) if info else []
     reports: list[dict[str, Any]] = []
     codes: list[int] = []
@@ -50,7 +51,7 @@ def judge_live(options: argparse.Namespace, command: str, began: float, interrup
             live = stack.enter_context(_start(options))
         say("transport", live.domain)
         live.wait_until_active(options.ready_timeout, _tell)
-        model = options.model or live.node_values.get("model") or DEFAULT_MODEL
+        model = model or live.node_values.get("model") or _model(options)
         info = info or read_info(model)
         truths = truths or _truths(jobs, info, options)
         for job, truth in zip(jobs, truths, strict=True):
@@ -61,6 +62,10 @@ def judge_live(options: argparse.Namespace, command: str, began: float, interrup
             if ended or code == INTERRUPTED:
                 break
     return finish(options.out, jobs, reports, codes, info.classes, began)
+
+
+def _model(options: argparse.Namespace) -> str:
+    return str(chosen_model(options.model or AUTO, options.device))
 
 
 def _truths(jobs: list[Job], info: CheckpointInfo, options: argparse.Namespace) -> list[TruthMap]:
@@ -116,7 +121,7 @@ def _start(options: argparse.Namespace) -> LiveRun:
         )
         return LiveRun(options.out, running=running, confidence=bool(options.record))
     settings: dict[str, Any] = {
-        "model": options.model or DEFAULT_MODEL,
+        "model": _model(options),
         "device": options.device,
         "precision": options.precision,
         "input_size": options.input_size,

@@ -6,7 +6,7 @@ import argparse
 import time
 from typing import TYPE_CHECKING, Any
 
-from sernet_core.commands.options import DEFAULT_MODEL
+from sernet_core.default_model import AUTO
 from sernet_core.errors import ConfigError
 from sernet_ros.class_map import truth_map
 from sernet_ros.evaluation import Evaluation, Played, finish
@@ -42,7 +42,7 @@ def _judge_all(options: argparse.Namespace, command: str, began: float, shard: S
 
     jobs = find_jobs(options)
     segmenter = Segmenter.load(
-        options.model or DEFAULT_MODEL,
+        options.model or AUTO,
         device=options.device,
         precision=options.precision,
         threads=options.threads,

@@ -37,6 +37,7 @@ def main(args: Sequence[str] | None = None, load: Callable[..., Any] | None = No
         import rclpy  # noqa: F401
 
         from sernet_core.checkpoint import read_info
+        from sernet_core.default_model import AUTO
         from sernet_core.runtime import Segmenter
         from sernet_ros.segmenter_node import SegmenterNode
     except (ImportError, OSError) as error:
@@ -44,7 +45,12 @@ def main(args: Sequence[str] | None = None, load: Callable[..., Any] | None = No
         return MISSING_PACKAGE
     # Eager answers from the first frame on, while a faster engine is built.
     load = load or functools.partial(Segmenter.load, background=True)
-    return _run(lambda: SegmenterNode(load, read_info), endings, args)
+
+    def check(model: str) -> None:
+        if model != AUTO:
+            read_info(model)
+
+    return _run(lambda: SegmenterNode(load, check), endings, args)
 
 
 def _run(make_node: Any, endings: SimpleQueue[int], args: Sequence[str] | None) -> int:

@@ -50,8 +50,9 @@ class Settings:
 
     # The network
     model: str = _parameter(
-        "sernet-r50-camvid",
-        "Checkpoint: a shipped name, a name in the user's model folder, or a path",
+        "auto",
+        "Checkpoint: auto (sernet-r50-camvid on a GPU, sernet-r29-camvid on a CPU), a shipped name, a name "
+        "in the user's model folder, or a path",
         "swap",
     )
     device: str = _parameter(
