@@ -126,11 +126,14 @@ def segment_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if not params_file.is_file():
         raise RuntimeError(f"params_file:={params_file} is not a file")
 
-    # With its type, or launch would take a model named 18 for a number.
+    # With its type, or launch would take a model named 18 for a number. The substitution, not its text: that
+    # alone is what launch converts to the type.
     overrides = {
-        name: ParameterValue(value(name), value_type=kind) for name, kind, _ in PARAMETERS if value(name)
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, kind, _ in PARAMETERS
+        if value(name)
     }
-    cameras = [name for name in yaml.safe_load(value("cameras") or "[]") or [] if name]
+    cameras = list_of_cameras(value("cameras"))
     for argument in ("image", "camera_info", *(name for name, *_ in TOPICS)):
         if len(cameras) > 1 and value(argument).startswith("/"):
             raise RuntimeError(
@@ -153,6 +156,21 @@ def segment_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             output="screen",
         )
     ]
+
+
+def list_of_cameras(text: str) -> list[str]:
+    """The prefixes that the argument names; one empty name stands for a camera without a prefix.
+
+    Raises:
+        RuntimeError: It is no list of names.
+    """
+    try:
+        cameras = yaml.safe_load(text or "[]")
+    except yaml.YAMLError:
+        cameras = None
+    if not isinstance(cameras, list) or not all(isinstance(name, str) for name in cameras):
+        raise RuntimeError(f"cameras:={text} is not a list of names such as [front, left]")
+    return [name for name in cameras if name]
 
 
 def topics(value, several: bool) -> list[tuple[str, str]]:

@@ -148,6 +148,34 @@ def test_values_arrive_in_their_types(dry_run) -> None:
     assert dictionaries == [{"/sernet_segmenter": {"ros__parameters": given}}]
 
 
+def test_a_parameter_is_converted_only_from_a_substitution() -> None:
+    """As in launch_ros, where a text is not of another type."""
+    script = (
+        "from launch.substitutions import LaunchConfiguration as Value\n"
+        "from launch import LaunchContext\n"
+        "from launch_ros.parameter_descriptions import ParameterValue\n"
+        "ParameterValue('18', value_type=str)\n"
+        "context = LaunchContext({'n': '2'}, None)\n"
+        "assert ParameterValue(Value('n'), value_type=int).evaluate(context) == 2\n"
+        "ParameterValue('2', value_type=int)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=STANDIN[1], capture_output=True, text=True)
+    assert done.returncode != 0 and "TypeError: value='2' is not an instance of" in done.stderr
+
+
+def test_lists_may_have_one_element_and_texts_may_look_like_numbers(dry_run) -> None:
+    given = ("cameras:=[front]", "color_palette:=[0x804080]", "label_remap:=1.5", "device:=")
+    command, dictionaries = dry_run(*given, "ignore_mask:=on", "mask_scale:=1")
+    assert dictionaries[0]["/sernet_segmenter"]["ros__parameters"] == {
+        "cameras": ["front"],
+        "color_palette": [0x804080],
+        "label_remap": "1.5",
+        "ignore_mask": "on",
+        "mask_scale": 1.0,
+    }
+    assert remappings(command)["front/image"] == "front/image_raw"
+
+
 def test_several_cameras_have_their_topics_under_their_prefixes(dry_run) -> None:
     command, dictionaries = dry_run("cameras:=[front, rear]", "mask:=labels")
     assert dictionaries[0]["/sernet_segmenter"]["ros__parameters"] == {"cameras": ["front", "rear"]}
@@ -181,6 +209,12 @@ def test_the_example_in_the_docs_starts_a_node_in_each_cameras_namespace(
         ("params_file:=/no/such.yaml", "is not a file"),
         ("autostart:=yes", "autostart"),
         ("threads:=many", "many"),
+        ("threads:=2.0", "2.0"),
+        ("publish_overlay:=1", "publish_overlay"),
+        ("roi:=[1, a]", "[1, a]"),
+        ("cameras:=front", "cameras:=front is not a list of names"),
+        ("cameras:=[1, 2]", "is not a list of names"),
+        ("cameras:=[front", "is not a list of names"),
         ("cameras:=[front, rear] mask:=/mask", "one topic of 2 cameras"),
     ],
 )

@@ -53,7 +53,7 @@ class Node(LaunchDescriptionEntity):
                 path = context.folder / f"launch_params_{len(context.commands)}_{number}.yaml"
                 full_name = f"{namespace.rstrip('/')}/{self.name}"
                 values = {
-                    key: value.evaluate() if isinstance(value, ParameterValue) else value
+                    key: value.evaluate(context) if isinstance(value, ParameterValue) else value
                     for key, value in parameters.items()
                 }
                 path.write_text(yaml.safe_dump({full_name: {"ros__parameters": values}}))
