@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diagnostic_msgs.msg import DiagnosticStatus
 
 from sernet_core.checkpoint import CheckpointInfo, save_checkpoint
 from sernet_core.errors import ConfigError
@@ -70,3 +71,12 @@ def test_stand_in() -> None:
     assert [answer.mask.shape for answer in answers] == [(6, 8)] * 2 and answers[0].confidence is not None
     with pytest.raises(ConfigError, match="such as '20 ms', not 'fast'"):
         StandIn("fast")
+
+
+def test_a_node_with_the_stand_in_tells_its_state(live) -> None:
+    one = live(load=StandIn, model="1 ms")
+    one.ask(np.zeros((48, 64, 3), np.uint8))
+    one.level(DiagnosticStatus.OK)
+    values = one.values()
+    assert (values["engine"], values["device"], values["engine_state"]) == ("sleep", "none", "ready")
+    assert not [name for name in values if name.startswith("device_memory")]
