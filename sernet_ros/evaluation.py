@@ -89,7 +89,7 @@ class Evaluation:
     def report(self, played: Played, recording: Recording) -> dict[str, Any]:
         """The content of report.json."""
         options, source, log = self.options, self.job.source, played.log
-        rate = options.rate if isinstance(options.rate, float) else source.rate * options.speed
+        rate = options.rate if isinstance(options.rate, float) else source.rate * (options.speed or 1.0)
         facts = RunFacts(
             model=model_name(self.model),
             classes=self.info.classes,

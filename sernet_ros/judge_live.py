@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from sernet_core.checkpoint import read_info
 from sernet_core.default_model import AUTO, chosen_model
+from sernet_core.errors import ConfigError
 from sernet_ros.class_map import truth_map
 from sernet_ros.evaluation import Evaluation, Played, finish
 from sernet_ros.jobs import Job, find_jobs
 from sernet_ros.live_run import LiveRun
 from sernet_ros.options import LOCKSTEP, bag_words
 from sernet_ros.recorder import Topics
-from sernet_ros.results import Progress, prepare, say
+from sernet_ros.results import Progress, model_name, prepare, say
 from sernet_ros.startup import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -41,9 +42,8 @@ def judge_live(options: argparse.Namespace, command: str, began: float, interrup
     """
     jobs = find_jobs(options)
     # What needs no node is checked before one is started.
-    model = None if options.running and not options.model else _model(options)
-    info = read_info(model) if model else None
-    truths = _truths(jobs, info, options) if info else []
+    if options.model or not (options.running or options.params_file):
+        _truths(jobs, read_info(_model(options)), options)
     reports: list[dict[str, Any]] = []
     codes: list[int] = []
     with ExitStack() as stack:
@@ -51,9 +51,10 @@ def judge_live(options: argparse.Namespace, command: str, began: float, interrup
             live = stack.enter_context(_start(options))
         say("transport", live.domain)
         live.wait_until_active(options.ready_timeout, _tell)
-        model = model or live.node_values.get("model") or _model(options)
-        info = info or read_info(model)
-        truths = truths or _truths(jobs, info, options)
+        model = _answering(live, options)
+        live.check_masks()
+        info = read_info(model)
+        truths = _truths(jobs, info, options)
         for job, truth in zip(jobs, truths, strict=True):
             evaluation = Evaluation(options, command, job, model, info, truth)
             report, code, ended = _judge(live, evaluation, time.monotonic() if reports else began)
@@ -65,7 +66,19 @@ def judge_live(options: argparse.Namespace, command: str, began: float, interrup
 
 
 def _model(options: argparse.Namespace) -> str:
-    return str(chosen_model(options.model or AUTO, options.device))
+    return str(chosen_model(options.model or AUTO, options.device or "auto"))
+
+
+def _answering(live: LiveRun, options: argparse.Namespace) -> str:
+    """The model of the node, which must be the one that was asked for."""
+    if not options.running or not options.model:
+        return live.model
+    if model_name(live.model) != model_name(options.model):
+        raise ConfigError(
+            f"the node in {options.running} runs {live.model}, not {options.model}: leave --model away"
+        )
+    # The node may know it by a path that is not known here.
+    return str(options.model)
 
 
 def _truths(jobs: list[Job], info: CheckpointInfo, options: argparse.Namespace) -> list[TruthMap]:
@@ -120,26 +133,27 @@ def _start(options: argparse.Namespace) -> LiveRun:
             confidence=options.node_confidence,
         )
         return LiveRun(options.out, running=running, confidence=bool(options.record))
-    settings: dict[str, Any] = {
-        "model": _model(options),
-        "device": options.device,
-        "precision": options.precision,
-        "input_size": options.input_size,
-        "threads": options.threads,
-        "input_qos": "reliable",
-    }
-    if options.rate == LOCKSTEP:
-        # A mask that comes late is one all the same: no clock decides about the result.
-        settings["inference_timeout"] = min(600.0, max(0.01, options.answer_timeout))
+    names = ("model", "device", "precision", "input_size", "threads")
+    # What is not asked for here is left to the parameter file.
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    settings: dict[str, Any] = {**given, "input_qos": "reliable"}
     if options.record:
         settings["publish_confidence"] = "true"
-    parameters = [f"{name}:={value}" for name, value in settings.items()]
-    words = [*parameters, *options.param]
-    return LiveRun(options.out, words, options.params_file, confidence=bool(options.record))
+    defaults = []
+    if options.rate == LOCKSTEP:
+        # A mask that comes late is one all the same: no clock decides about the result.
+        defaults = [f"inference_timeout:={min(600.0, max(0.01, options.answer_timeout))}"]
+    return LiveRun(
+        options.out,
+        [*(f"{name}:={value}" for name, value in settings.items()), *options.param],
+        options.params_file,
+        confidence=bool(options.record),
+        defaults=defaults,
+    )
 
 
 def _replay_words(options: argparse.Namespace, job: Job) -> list[str]:
-    words = [job.where, "--rate", str(options.rate), "--speed", str(options.speed)]
+    words = [job.where, "--rate", str(options.rate), "--speed", str(options.speed or 1.0)]
     words += ["--answer-timeout", str(options.answer_timeout), "--stamps", "recorded", *bag_words(job.choice)]
     for name in ("frames", "split"):
         value = getattr(options, name)

@@ -43,10 +43,10 @@ def _judge_all(options: argparse.Namespace, command: str, began: float, shard: S
     jobs = find_jobs(options)
     segmenter = Segmenter.load(
         options.model or AUTO,
-        device=options.device,
-        precision=options.precision,
-        threads=options.threads,
-        input_size=options.input_size,
+        device=options.device or "auto",
+        precision=options.precision or "auto",
+        threads=options.threads or 0,
+        input_size=options.input_size or "model",
     )
     info = segmenter.info
     truths = [truth_map(job.source, info.classes, options.class_map) for job in jobs]
