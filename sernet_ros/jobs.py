@@ -70,9 +70,10 @@ def _cameras(where: str) -> list[Topic]:
     path = Path(where).expanduser()
     if not path.exists() or not is_bag(path):
         raise ConfigError(f"--all-cameras: {where} is no recording")
-    from sernet_ros.bag.reader import Bag  # needs rosbags, which other sources do not
+    from sernet_ros.bag.depth import without_depth  # needs rosbags, which other sources do not
+    from sernet_ros.bag.reader import Bag
 
-    topics = Bag(path).topics
+    topics = without_depth(Bag(path))
     if not (found := cameras(topics)):
         raise ConfigError(f"--all-cameras: {where} holds no camera images; its topics: {', '.join(topics)}")
     return found
