@@ -192,7 +192,7 @@ def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> i
     if options.offline:
         from sernet_ros.judge_offline import judge_offline
 
-        return judge_offline(options, command, began)
+        return judge_offline(options, command, began, interrupts)
     from sernet_ros.judge_live import judge_live
 
     prepare(options.out)

@@ -149,7 +149,8 @@ class LiveRun:
         return self._node.last_words() if self._node else "  (it runs elsewhere)"
 
     @property
-    def _exit_code(self) -> int | None:
+    def exit_code(self) -> int | None:
+        """Of the node, once it has ended; None while it runs, and of one that runs elsewhere."""
         return self._node.exit_code if self._node else None
 
     def _stop_node(self) -> None:
@@ -214,7 +215,7 @@ class LiveRun:
     ) -> None:
         deadline, told, told_at = time.monotonic() + timeout, "", 0.0
         while condition():
-            if (code := self._exit_code) is not None:
+            if (code := self.exit_code) is not None:
                 raise EngineError(
                     f"the node ended with exit code {code} before it was ready:\n{self.last_words()}"
                 )
@@ -289,7 +290,7 @@ class LiveRun:
         meter, sent = Meter(self._node.pid if self._node else None), LineCount(self._folder / FRAMES)
         while child.exit_code is None and outcome.node_exit is None:
             self._collect(recording)
-            outcome.node_exit = self._exit_code
+            outcome.node_exit = self.exit_code
             if meter.due():
                 meter.sample(outcome.usage)
                 progress(sent.count(), len(recording.answers) if recording else 0)
@@ -315,7 +316,7 @@ class LiveRun:
         sent = {frame.stamp_ns for frame in log.sent}
         slowest = max(account(log.sent, recording.answers).latency_ms.values(), default=0.0)
         last, silence = time.monotonic(), max(3.0, 4e-3 * slowest)
-        while time.monotonic() - last < silence and self._exit_code is None:
+        while time.monotonic() - last < silence and self.exit_code is None:
             if not sent.isdisjoint(self._collect(recording)):
                 last = time.monotonic()
             progress(len(sent), len(recording.answers))
@@ -323,7 +324,7 @@ class LiveRun:
                 # Overlay and confidence come after their mask; a new recording must not lack the last ones.
                 silence = 3.0 if recording.wants_confidence else 0.5
             time.sleep(_POLL)
-        return self._exit_code
+        return self.exit_code
 
 
 def isolate() -> str:

@@ -80,7 +80,7 @@ def test_depth_images_are_no_cameras(tmp_path: Path) -> None:
     options = argparse.Namespace(
         bags=[str(bag)], out=tmp_path, split=None, all_cameras=True, image_topic=None, truth_topic=None
     )
-    jobs = find_jobs(options)
+    jobs, _ = find_jobs(options)
     assert [job.choice.image for job in jobs] == ["/eye/color", "/jpeg"]
     # Who names one is told why it is no picture.
     (refused,) = read(bag, image="/eye/far")
