@@ -12,6 +12,7 @@ from sernet_core.engines.cache import device_name, weights_hash
 from sernet_core.engines.eager import Eager
 from sernet_core.engines.parity import compare, street_frames
 from sernet_core.engines.plan import Plan
+from sernet_core.engines.processor import int8_doubt
 from sernet_core.engines.quantised import read_quantised
 from sernet_core.engines.registry import engine_class
 from sernet_core.errors import ConfigError, EngineError, SernetError
@@ -73,8 +74,8 @@ def _fastest(source: Source, plan: Plan) -> Engine:
     names = contenders(source.device, source.precision)
     made = read_quantised(source.path) if source.precision == "auto" and "openvino" in names else None
     if made is not None and made.weights == weights_hash(source.model):
-        if made.doubt:
-            _log.info("auto: int8 is out: %s", made.doubt)
+        if doubt := made.doubt or int8_doubt():
+            _log.info("auto: int8 is out: %s", doubt)
         else:
             names.append(INT8)
     if not names:
