@@ -15,12 +15,12 @@ from typing import Any
 
 from sernet_core.engines.base import Source
 from sernet_core.engines.cache import file_hash, weights_hash
+from sernet_core.engines.plan import same_scale
 from sernet_core.errors import EngineError
 
 SECTION = "sernet"  # of the metadata (rt_info)
 MOST_LOST = 0.5
 """Points of mIoU that int8 may cost before `auto` leaves it alone."""
-_NEAR = 1.1  # times the pixels, or a part of them: what a frame's aspect may make of the size scored at
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,7 @@ class Quantised:
         """As `doubt`, where the network sees frames at a size: ranges and scores are those of another one."""
         if self.doubt or not (size := self.scores.get("input_size")):
             return self.doubt
-        times = height * width / (size[0] * size[1])
-        if 1 / _NEAR <= times <= _NEAR:
+        if same_scale((width, height), size):
             return ""
         return f"its accuracy is known at {size[0]}x{size[1]}, not at {width}x{height}"
 

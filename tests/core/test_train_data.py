@@ -151,6 +151,11 @@ def parts(tree: Path) -> Path:
     return tree
 
 
+def test_joined_parts_are_named_by_their_folder(parts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(parts)
+    assert open_parts(".", "train+val").name == open_parts(str(parts), "train+val").name == "tree/train+val"
+
+
 def test_a_final_run_is_marked(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     """On train and val: the model says so, `sernet models` shows it, and val is no longer to be scored on."""
     dataset = open_parts(str(parts), "train+val")
