@@ -117,8 +117,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="S",
         help="stop after about so long (default: 70)",
     )
-    parser.add_argument("--model", default=AUTO, help="checkpoint: a name, a path or auto (default: auto)")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda:N")
+    # Without defaults: what is not given is left to the parameter file, or to the node's own defaults.
+    parser.add_argument("--model", help="checkpoint: a name, a path or auto (default: auto)")
+    parser.add_argument("--device", help="auto (default), cpu or cuda:N")
     parser.add_argument(
         "--param",
         action="append",
@@ -126,7 +127,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME:=VALUE",
         help="a parameter of the node; may be repeated",
     )
-    parser.add_argument("--params-file", type=Path, help="parameter file of the node")
+    parser.add_argument(
+        "--params-file", type=Path, help="parameter file of the node; --model, --device and --param outdo it"
+    )
     parser.add_argument(
         "--min-answered",
         type=number(0.0, 100.0),
@@ -160,17 +163,19 @@ def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> i
     from sernet_core.report import OverlayVideo
     from sernet_ros.live_report import RunFacts, accuracy_note, build_report
     from sernet_ros.live_run import LiveRun
+    from sernet_ros.own_ids import check_words
     from sernet_ros.recording import Recording
 
     began = time.monotonic()
-    model = str(chosen_model(options.model, options.device))
-    info = read_info(model)
+    check_words(options.param)
+    if options.model or not options.params_file:
+        # Before a node is started.
+        read_info(chosen_model(options.model or AUTO, options.device or "auto"))
     source = open_source(options.source, options.split, synthetic_options(options), topic_choice(options))
-    note = accuracy_note(source, info)
     out = prepare(options.out)
+    given = {name: value for name in ("model", "device") if (value := getattr(options, name)) is not None}
     parameters = [
-        f"model:={model}",
-        f"device:={options.device}",
+        *(f"{name}:={value}" for name, value in given.items()),
         "input_qos:=reliable",
         *options.param,
     ]
@@ -180,6 +185,10 @@ def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> i
         say("source", f"{source.name}, {source.length or '?'} frames at {source.rate:g} Hz")
         say("transport", live.domain)
         live.wait_until_active(options.ready_timeout, lambda words: say("node", words))
+        model = live.model
+        live.check_masks()
+        info = read_info(model)
+        note = accuracy_note(source, info)
         # A frame of the source's size makes the node build its engine for it, if it has one to build.
         live.replay([*_replay_arguments(options, _Pace(None, 1)), *_TRIAL])
         live.wait_for_engine(options.ready_timeout, lambda words: say("node", words))

@@ -23,6 +23,7 @@ from sernet_ros.options import (
 )
 from sernet_ros.startup import BAD_REQUEST, FAILED, INTERRUPTED, MISSING_PACKAGE, explain_missing
 
+_STARTED = ("param", "params_file")  # for a node that is started
 EPILOG = """\
 examples:
   evaluate_bag ~/bags/drive                            through a node of its own, in real time
@@ -34,8 +35,8 @@ examples:
   evaluate_bag ~/bags/drive --image-topic /left/image --truth-topic /left/labels --class-map ids.csv
   evaluate_bag ~/bags/drive --all-cameras              one camera after the other, each alone, with a summary
 
-exit codes: 0 the frames were judged; 1 the node failed, too little was answered, or a recording breaks off
-(what there is, is kept); 2 the request cannot be met; 130 interrupted (what there is, is kept).
+exit codes: 0 the frames were judged; 1 the node failed, too little was answered, a recording breaks off, or one
+of several could not be judged (what there is, is kept); 2 the request cannot be met; 130 interrupted (what there is, is kept).
 """
 
 
@@ -123,9 +124,7 @@ def _add_pace_arguments(group: argparse._ArgumentGroup) -> None:
         help="'source' (default): real time, frame by frame as recorded; 'lockstep': the next frame when the "
         "last one is answered; or Hz",
     )
-    group.add_argument(
-        "--speed", type=parse_factor, default=1.0, metavar="FACTOR", help="of real time (default: 1)"
-    )
+    group.add_argument("--speed", type=parse_factor, metavar="FACTOR", help="of real time (default: 1)")
     group.add_argument(
         "--answer-timeout",
         type=number(0.0, LONGEST),
@@ -147,10 +146,11 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
         "--model",
         help="checkpoint: a name, a path or auto (default: auto as the node's, or what runs already)",
     )
-    group.add_argument("--device", default="auto", help="auto, cpu or cuda:N")
-    group.add_argument("--precision", default="auto", help="auto, fp32, bf16 or, on CUDA, fp16")
-    group.add_argument("--threads", type=whole_number(0), default=0, help="CPU threads (0: torch's choice)")
-    group.add_argument("--input-size", default="model", metavar="SIZE", help="model, source or WxH")
+    # Without defaults: what is not given is left to the parameter file, or to the node's own defaults.
+    group.add_argument("--device", help="auto (default), cpu or cuda:N")
+    group.add_argument("--precision", help="auto (default), fp32, bf16 or, on CUDA, fp16")
+    group.add_argument("--threads", type=whole_number(0), help="CPU threads (default: 0, torch's choice)")
+    group.add_argument("--input-size", metavar="SIZE", help="model (default), source or WxH")
     group.add_argument(
         "--param",
         action="append",
@@ -158,7 +158,11 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
         metavar="NAME:=VALUE",
         help="a parameter of the node that is started; may be repeated",
     )
-    group.add_argument("--params-file", type=Path, help="parameter file of the node that is started")
+    group.add_argument(
+        "--params-file",
+        type=Path,
+        help="parameter file of the node that is started; the options above and --param outdo it",
+    )
     group.add_argument(
         "--ready-timeout",
         type=number(0.0, LONGEST),
@@ -183,22 +187,51 @@ def _add_running_arguments(group: argparse._ArgumentGroup) -> None:
 def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> int:
     from sernet_ros.results import prepare
 
-    if options.offline and (options.running or options.rate != "source" or options.param):
-        raise ConfigError("--offline knows no node and no pace: leave --running, --rate and --param away")
-    several = max(len(options.bags), len(options.image_topic or ())) > 1 or options.all_cameras
-    if options.record and several:
-        raise ConfigError("--record takes one camera of one recording at a time")
-    if options.record and not is_bag(Path(options.bags[0]).expanduser()):
-        raise ConfigError(f"--record needs a recording, which {options.bags[0]} is not: see make_bag")
+    _check(options)
     began = time.monotonic()
     if options.offline:
         from sernet_ros.judge_offline import judge_offline
 
-        return judge_offline(options, command, began)
+        return judge_offline(options, command, began, interrupts)
     from sernet_ros.judge_live import judge_live
 
     prepare(options.out)
     return judge_live(options, command, began, interrupts)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse options that do not go together: what is accepted must not be ignored."""
+    from sernet_core.default_model import AUTO
+    from sernet_ros.own_ids import check_words
+
+    if options.running and options.model == AUTO:
+        options.model = None
+    given = {name for name, value in vars(options).items() if value not in (None, [])}
+    given -= {"rate"} if options.rate == "source" else set()
+    if options.offline and (vain := given & {"running", "rate", "speed", "param", "params_file"}):
+        raise ConfigError(f"--offline knows no node and no pace: leave {_names(vain)} away")
+    if options.running and (vain := given & {"device", "precision", "threads", "input_size", *_STARTED}):
+        raise ConfigError(f"--running takes the node as it is: leave {_names(vain)} away")
+    check_words(options.param)
+    if options.record:
+        _check_record(options)
+
+
+def _check_record(options: argparse.Namespace) -> None:
+    several = max(len(options.bags), len(options.image_topic or ())) > 1 or options.all_cameras
+    if several:
+        raise ConfigError("--record takes one camera of one recording at a time")
+    if not is_bag(Path(options.bags[0]).expanduser()):
+        raise ConfigError(f"--record needs a recording, which {options.bags[0]} is not: see make_bag")
+    if options.record.expanduser().exists():
+        raise ConfigError(
+            f"--record: {options.record} exists already: choose another name, or remove it first"
+        )
+
+
+def _names(options: set[str]) -> str:
+    words = sorted("--" + name.replace("_", "-") for name in options)
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 if __name__ == "__main__":

@@ -23,11 +23,9 @@ from sernet_ros.recording import Recording
 from sernet_ros.results import VIDEO, leave_results, model_name, say, summarise, writing_to
 from sernet_ros.sources import Source
 from sernet_ros.startup import FAILED, INTERRUPTED
-from sernet_ros.summary import leave_summary
 
 if TYPE_CHECKING:
     from sernet_core.checkpoint import CheckpointInfo
-    from sernet_core.labels import ClassSet
     from sernet_ros.meter import Usage
 
 
@@ -89,7 +87,7 @@ class Evaluation:
     def report(self, played: Played, recording: Recording) -> dict[str, Any]:
         """The content of report.json."""
         options, source, log = self.options, self.job.source, played.log
-        rate = options.rate if isinstance(options.rate, float) else source.rate * options.speed
+        rate = options.rate if isinstance(options.rate, float) else source.rate * (options.speed or 1.0)
         facts = RunFacts(
             model=model_name(self.model),
             classes=self.info.classes,
@@ -137,22 +135,6 @@ class Evaluation:
         if interrupted:
             return INTERRUPTED
         return 0 if report["passed"] else FAILED
-
-
-def finish(
-    out: Path,
-    jobs: Sequence[Job],
-    reports: Sequence[dict[str, Any]],
-    codes: Sequence[int],
-    classes: ClassSet,
-    began: float,
-) -> int:
-    """Leave the summary where there was more than one job; returns the exit code of all together."""
-    if len(jobs) > 1:
-        leave_summary(out, reports, [job.out for job in jobs], classes, len(jobs))
-        say("summary", str(out / "summary.html"))
-        say("took", f"{time.monotonic() - began:.0f} s in all")
-    return INTERRUPTED if INTERRUPTED in codes else max(codes)
 
 
 def _tell_of_record(words: str) -> None:

@@ -38,12 +38,12 @@ class Interrupts:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Put a signal off to the end of the block, which must not be left half done."""
-        self._held = True
+        before, self._held = self._taken, True
         try:
             yield
         finally:
             self._held = False
-        if self._taken:
+        if self._taken and not before:
             raise KeyboardInterrupt
 
     def ignore(self) -> None:

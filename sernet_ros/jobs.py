@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from sernet_core.errors import ConfigError
+from sernet_core.errors import ConfigError, SernetError
 from sernet_ros.bag.formats import is_bag
 from sernet_ros.bag.layout import Topic
 from sernet_ros.bag.topics import TopicChoice, cameras
@@ -31,22 +31,40 @@ class Job:
     out: Path
 
 
-def find_jobs(options: argparse.Namespace) -> list[Job]:
+def find_jobs(options: argparse.Namespace) -> tuple[list[Job], int]:
     """The cameras that the command line asks for; those of one recording side by side.
 
+    Returns:
+        The jobs, and how many more were asked for but cannot be opened: why is told.
+
     Raises:
-        InputError: A recording cannot be read.
-        ConfigError: A topic is not there, or it is not clear which one is meant.
+        InputError: None can be read.
+        ConfigError: A topic is not there, or it is not clear which one is meant, in all of them.
     """
     found = []
+    errors: list[SernetError] = []
     for where in options.bags:
-        for choice in _choices(where, options):
-            source = open_source(where, options.split, None, choice)
+        try:
+            choices = _choices(where, options)
+        except SernetError as error:
+            errors.append(error)
+            continue
+        for choice in choices:
+            try:
+                source = open_source(where, options.split, None, choice)
+            except SernetError as error:
+                errors.append(error)
+                continue
             for note in source.notes:
                 print(f"evaluate_bag: {note}", file=sys.stderr)
             found.append((where, choice, source))
-    folders = _folders(options.out, [source for _, _, source in found])
-    return [Job(*each, folder) for each, folder in zip(found, folders, strict=True)]
+    if not found:
+        raise errors[0]
+    for each in errors:
+        print(f"evaluate_bag: error: {each}", file=sys.stderr)
+    sources = [source for _, _, source in found]
+    folders = _folders(options.out, sources) if len(sources) + len(errors) > 1 else [options.out]
+    return [Job(*each, folder) for each, folder in zip(found, folders, strict=True)], len(errors)
 
 
 def _choices(where: str, options: argparse.Namespace) -> list[TopicChoice]:
@@ -70,17 +88,16 @@ def _cameras(where: str) -> list[Topic]:
     path = Path(where).expanduser()
     if not path.exists() or not is_bag(path):
         raise ConfigError(f"--all-cameras: {where} is no recording")
-    from sernet_ros.bag.reader import Bag  # needs rosbags, which other sources do not
+    from sernet_ros.bag.depth import without_depth  # needs rosbags, which other sources do not
+    from sernet_ros.bag.reader import Bag
 
-    topics = Bag(path).topics
+    topics = without_depth(Bag(path))
     if not (found := cameras(topics)):
         raise ConfigError(f"--all-cameras: {where} holds no camera images; its topics: {', '.join(topics)}")
     return found
 
 
 def _folders(out: Path, sources: list[Source]) -> list[Path]:
-    """A folder of results for each source: below `out` when there are several, numbered when names agree."""
-    if len(sources) == 1:
-        return [out]
+    """A folder of results below `out` for each source, numbered when names agree."""
     names = [source.name.replace("/", "_") for source in sources]
     return [out / (name if names.count(name) == 1 else f"{index}_{name}") for index, name in enumerate(names)]

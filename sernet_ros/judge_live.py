@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from contextlib import ExitStack
@@ -10,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from sernet_core.checkpoint import read_info
 from sernet_core.default_model import AUTO, chosen_model
+from sernet_core.errors import ConfigError
 from sernet_ros.class_map import truth_map
-from sernet_ros.evaluation import Evaluation, Played, finish
+from sernet_ros.evaluation import Evaluation, Played
 from sernet_ros.jobs import Job, find_jobs
 from sernet_ros.live_run import LiveRun
 from sernet_ros.options import LOCKSTEP, bag_words
 from sernet_ros.recorder import Topics
-from sernet_ros.results import Progress, prepare, say
-from sernet_ros.startup import INTERRUPTED
+from sernet_ros.results import Progress, clear, model_name, prepare, say
+from sernet_ros.startup import FAILED
+from sernet_ros.verdicts import Verdicts, judge_each
 
 if TYPE_CHECKING:
     from sernet_core.checkpoint import CheckpointInfo
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 _WARM_UP = 5  # frames
 _LEFT_OUT = "{} pictures came faster than they could be written: video, examples and recording lack them"
+_EARLIER = "stage times and the node's counts are left out: they would contain the recordings before this one"
+_SUMS = re.compile(r"\w+_ms\.|(received|answered|dropped|rejected|failed|incomplete)(\.|$)")
 # One frame, with a stamp that no recorded one has: a late answer to it must not count.
 _FIRST = ("--frames", "1", "--rate", LOCKSTEP, "--answer-timeout", "5", "--stamps", "now")
 
@@ -39,41 +44,72 @@ def judge_live(options: argparse.Namespace, command: str, began: float, interrup
         began: When the program began, on the monotonic clock.
         interrupts: Holds signals back while processes start.
     """
-    jobs = find_jobs(options)
+    jobs, missing = find_jobs(options)
+    for job in jobs:
+        clear(job.out)
     # What needs no node is checked before one is started.
-    model = None if options.running and not options.model else _model(options)
-    info = read_info(model) if model else None
-    truths = _truths(jobs, info, options) if info else []
-    reports: list[dict[str, Any]] = []
-    codes: list[int] = []
+    if options.model or not (options.running or options.params_file):
+        _truths(jobs, read_info(_model(options)), options)
+    verdicts = Verdicts(len(jobs) + missing, codes=[FAILED] * missing)
     with ExitStack() as stack:
         with interrupts.held():
             live = stack.enter_context(_start(options))
         say("transport", live.domain)
         live.wait_until_active(options.ready_timeout, _tell)
-        model = model or live.node_values.get("model") or _model(options)
-        info = info or read_info(model)
-        truths = truths or _truths(jobs, info, options)
-        for job, truth in zip(jobs, truths, strict=True):
-            evaluation = Evaluation(options, command, job, model, info, truth)
-            report, code, ended = _judge(live, evaluation, time.monotonic() if reports else began)
-            reports.append(report)
-            codes.append(code)
-            if ended or code == INTERRUPTED:
-                break
-    return finish(options.out, jobs, reports, codes, info.classes, began)
+        model = _answering(live, options)
+        live.check_masks()
+        info = read_info(model)
+        truths = _truths(jobs, info, options)
+        evaluations = [
+            Evaluation(options, command, job, model, info, truth)
+            for job, truth in zip(jobs, truths, strict=True)
+        ]
+        judge_each(
+            evaluations,
+            verdicts,
+            lambda evaluation: _judge(
+                live, evaluation, verdicts, interrupts, began if evaluation is evaluations[0] else None
+            ),
+            goes_on=lambda: live.exit_code is None,
+        )
+        # What is left to do is short.
+        interrupts.ignore()
+    return verdicts.finish(options.out, info.classes, time.monotonic() - began)
 
 
 def _model(options: argparse.Namespace) -> str:
-    return str(chosen_model(options.model or AUTO, options.device))
+    return str(chosen_model(options.model or AUTO, options.device or "auto"))
+
+
+def _answering(live: LiveRun, options: argparse.Namespace) -> str:
+    """The model of the node, which must be the one that was asked for."""
+    if not options.running or not options.model:
+        return live.model
+    if model_name(live.model) != model_name(options.model):
+        raise ConfigError(
+            f"the node in {options.running} runs {live.model}, not {options.model}: leave --model away"
+        )
+    # The node may know it by a path that is not known here.
+    return str(options.model)
 
 
 def _truths(jobs: list[Job], info: CheckpointInfo, options: argparse.Namespace) -> list[TruthMap]:
     return [truth_map(job.source, info.classes, options.class_map) for job in jobs]
 
 
-def _judge(live: LiveRun, evaluation: Evaluation, began: float) -> tuple[dict[str, Any], int, bool]:
-    """Report and exit code of one replay, and whether the node ended with it."""
+def _judge(
+    live: LiveRun, evaluation: Evaluation, verdicts: Verdicts, interrupts: Interrupts, call: float | None
+) -> int:
+    """Replay and judge one recording; returns the exit code.
+
+    Args:
+        live: The node.
+        evaluation: The recording.
+        verdicts: Takes the report.
+        interrupts: Holds signals back while results are written.
+        call: When the program began, on the monotonic clock; None: the node has served another recording.
+    """
+    began = time.monotonic() if call is None else call
     options, job = evaluation.options, evaluation.job
     words, source = _replay_words(options, job), job.source
     say("source", f"{source.name}, {source.length or '?'} frames at {source.rate:g} Hz")
@@ -90,19 +126,27 @@ def _judge(live: LiveRun, evaluation: Evaluation, began: float) -> tuple[dict[st
         total = min(filter(None, (options.frames, source.length)), default=None)
         with Progress(total) as progress:
             outcome = live.replay(words, recording, progress, keep=True)
+    notes, node = [], live.node_values
+    if outcome.left_out:
+        notes.append(_LEFT_OUT.format(outcome.left_out))
+    if call is None:
+        notes.append(_EARLIER)
+        node = {name: value for name, value in node.items() if not _SUMS.match(name)}
+    if outcome.node_exit is not None:
+        print(f"evaluate_bag: the node's last words:\n{live.last_words()}", file=sys.stderr)
     played = Played(
         outcome.log,
-        live.node_values,
+        node,
         outcome.usage,
         node_exit=outcome.node_exit,
         interrupted=outcome.interrupted,
-        failures=[_LEFT_OUT.format(outcome.left_out)] if outcome.left_out else [],
+        failures=notes,
     )
-    report = evaluation.report(played, recording)
-    if outcome.node_exit is not None:
-        print(f"evaluate_bag: the node's last words:\n{live.last_words()}", file=sys.stderr)
-    code = evaluation.leave(report, recording, began, outcome.interrupted)
-    return report, code, outcome.node_exit is not None
+    with interrupts.held():
+        report = evaluation.report(played, recording)
+        code = evaluation.leave(report, recording, began, outcome.interrupted)
+        verdicts.add(job, report)
+    return code
 
 
 def _tell(words: str) -> None:
@@ -120,26 +164,27 @@ def _start(options: argparse.Namespace) -> LiveRun:
             confidence=options.node_confidence,
         )
         return LiveRun(options.out, running=running, confidence=bool(options.record))
-    settings: dict[str, Any] = {
-        "model": _model(options),
-        "device": options.device,
-        "precision": options.precision,
-        "input_size": options.input_size,
-        "threads": options.threads,
-        "input_qos": "reliable",
-    }
-    if options.rate == LOCKSTEP:
-        # A mask that comes late is one all the same: no clock decides about the result.
-        settings["inference_timeout"] = min(600.0, max(0.01, options.answer_timeout))
+    names = ("model", "device", "precision", "input_size", "threads")
+    # What is not asked for here is left to the parameter file.
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    settings: dict[str, Any] = {**given, "input_qos": "reliable"}
     if options.record:
         settings["publish_confidence"] = "true"
-    parameters = [f"{name}:={value}" for name, value in settings.items()]
-    words = [*parameters, *options.param]
-    return LiveRun(options.out, words, options.params_file, confidence=bool(options.record))
+    defaults = []
+    if options.rate == LOCKSTEP:
+        # A mask that comes late is one all the same: no clock decides about the result.
+        defaults = [f"inference_timeout:={min(600.0, max(0.01, options.answer_timeout))}"]
+    return LiveRun(
+        options.out,
+        [*(f"{name}:={value}" for name, value in settings.items()), *options.param],
+        options.params_file,
+        confidence=bool(options.record),
+        defaults=defaults,
+    )
 
 
 def _replay_words(options: argparse.Namespace, job: Job) -> list[str]:
-    words = [job.where, "--rate", str(options.rate), "--speed", str(options.speed)]
+    words = [job.where, "--rate", str(options.rate), "--speed", str(options.speed or 1.0)]
     words += ["--answer-timeout", str(options.answer_timeout), "--stamps", "recorded", *bag_words(job.choice)]
     for name in ("frames", "split"):
         value = getattr(options, name)

@@ -4,83 +4,118 @@ from __future__ import annotations
 
 import argparse
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sernet_core.default_model import AUTO
-from sernet_core.errors import ConfigError
+from sernet_core.errors import ConfigError, SernetError
 from sernet_ros.class_map import truth_map
-from sernet_ros.evaluation import Evaluation, Played, finish
+from sernet_ros.evaluation import Evaluation, Played
 from sernet_ros.jobs import find_jobs
-from sernet_ros.offline import play
-from sernet_ros.results import Progress, prepare, say
+from sernet_ros.offline import OfflineRun, play
+from sernet_ros.results import Progress, clear, prepare, say
 from sernet_ros.shards import join_shards
-from sernet_ros.startup import INTERRUPTED
+from sernet_ros.startup import FAILED
+from sernet_ros.verdicts import Verdicts, judge_each
 
 if TYPE_CHECKING:
     from sernet_core.runtime import Segmenter
+    from sernet_ros.interrupts import Interrupts
     from sernet_ros.shards import Shard
 
 
-def judge_offline(options: argparse.Namespace, command: str, began: float) -> int:
+def judge_offline(options: argparse.Namespace, command: str, began: float, interrupts: Interrupts) -> int:
     """Segment recordings one after the other; returns the exit code.
 
     Args:
         options: The command line of evaluate_bag.
         command: The same as it was typed.
         began: When the program began, on the monotonic clock.
+        interrupts: Holds signals back while results are written.
     """
     with join_shards() as shard:
         if shard.count > 1 and options.record:
             raise ConfigError("--record writes one file: leave torchrun away")
         if shard.first:
             prepare(options.out)
-        return shard.agree(_judge_all(options, command, began, shard))
+        return _judge_all(options, command, began, shard, interrupts)
 
 
-def _judge_all(options: argparse.Namespace, command: str, began: float, shard: Shard) -> int:
+def _judge_all(
+    options: argparse.Namespace, command: str, began: float, shard: Shard, interrupts: Interrupts
+) -> int:
     from sernet_core.runtime import Segmenter
 
-    jobs = find_jobs(options)
+    jobs, missing = find_jobs(options)
+    if shard.first:
+        for job in jobs:
+            clear(job.out)
     segmenter = Segmenter.load(
         options.model or AUTO,
-        device=options.device,
-        precision=options.precision,
-        threads=options.threads,
-        input_size=options.input_size,
+        device=options.device or "auto",
+        precision=options.precision or "auto",
+        threads=options.threads or 0,
+        input_size=options.input_size or "model",
     )
     info = segmenter.info
-    truths = [truth_map(job.source, info.classes, options.class_map) for job in jobs]
-    reports: list[dict[str, Any]] = []
-    codes: list[int] = []
-    for job, truth in zip(jobs, truths, strict=True):
-        evaluation = Evaluation(options, command, job, segmenter.model, info, truth)
-        report, code = _judge(segmenter, evaluation, shard)
-        reports.append(report)
-        codes.append(code)
-        if code == INTERRUPTED:
-            break
-    if shard.first:
-        return finish(options.out, jobs, reports, codes, info.classes, began)
-    return max(codes)
+    evaluations = [
+        Evaluation(
+            options,
+            command,
+            job,
+            segmenter.model,
+            info,
+            truth_map(job.source, info.classes, options.class_map),
+        )
+        for job in jobs
+    ]
+    verdicts = Verdicts(len(jobs) + missing, codes=[FAILED] * missing)
+    judge_each(
+        evaluations,
+        verdicts,
+        lambda evaluation: _judge(segmenter, evaluation, shard, verdicts, interrupts),
+    )
+    # What is left to do is short.
+    interrupts.ignore()
+    return shard.first_decides(lambda: verdicts.finish(options.out, info.classes, time.monotonic() - began))
 
 
-def _judge(segmenter: Segmenter, evaluation: Evaluation, shard: Shard) -> tuple[dict[str, Any], int]:
-    options, job, began = evaluation.options, evaluation.job, time.monotonic()
+def _judge(
+    segmenter: Segmenter, evaluation: Evaluation, shard: Shard, verdicts: Verdicts, interrupts: Interrupts
+) -> int:
+    job, began = evaluation.job, time.monotonic()
     source = job.source
-    if shard.first:
-        say("source", f"{source.name}, {source.length or '?'} frames at {source.rate:g} Hz")
-        prepare(job.out)
-    part = shard.part(source, options.frames)
-    shard.wait()
+    error: SernetError | None = None
+    run = OfflineRun()
+    with interrupts.held():
+        if shard.first:
+            say("source", f"{source.name}, {source.length or '?'} frames at {source.rate:g} Hz")
+        shard.first_decides(lambda: _prepared(job.out))
     began_ns = time.monotonic_ns()
-    with evaluation.recording(video=part is None) as recording:
-        total = min(filter(None, (options.frames, source.length)), default=None)
-        with Progress(total, source.name, quiet=not shard.first) as progress:
-            run = play(source, segmenter, recording, options.frames, part, progress)
-    run = shard.gather(run, recording, began_ns)
-    node = {name: str(getattr(segmenter, name)) for name in ("engine", "device", "precision")}
-    played = Played(run.log, node, run.usage, interrupted=run.interrupted, failures=run.failures)
-    report = evaluation.report(played, recording)
-    if not shard.first:
-        return report, INTERRUPTED if run.interrupted else 0
-    return report, evaluation.leave(report, recording, began, run.interrupted)
+    try:
+        part = shard.part(source, evaluation.options.frames)
+        with evaluation.recording(video=part is None) as recording:
+            total = min(filter(None, (evaluation.options.frames, source.length)), default=None)
+            with Progress(total, source.name, quiet=not shard.first) as progress:
+                run = play(source, segmenter, recording, evaluation.options.frames, part, progress)
+    except SernetError as caught:
+        error = caught
+    with interrupts.held():
+        # Those who share a job must know of an error before they wait for each other.
+        shard.raise_any(error)
+        run = shard.gather(run, recording, began_ns)
+
+        def leave() -> int:
+            node = {name: str(getattr(segmenter, name)) for name in ("engine", "device", "precision")}
+            played = Played(run.log, node, run.usage, interrupted=run.interrupted, failures=run.failures)
+            report = evaluation.report(played, recording)
+            code = evaluation.leave(report, recording, began, run.interrupted)
+            verdicts.add(job, report)
+            return code
+
+        return shard.first_decides(leave)
+
+
+def _prepared(out: Path) -> int:
+    prepare(out)
+    return 0

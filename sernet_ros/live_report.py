@@ -107,7 +107,7 @@ def build_report(
         + (f", at least {facts.min_answered:g} % asked for)" if facts.min_answered else ")"),
         "passed": not reasons,
         "reasons": reasons,
-        **_accuracy(facts, recording),
+        **_accuracy(facts, recording, books.answered),
         "frames": {
             "source": facts.source_length,
             "sent": books.sent,
@@ -188,7 +188,7 @@ def _part(taken: int, length: int | None) -> str | None:
     return f"first {taken} of {length} frames" if length and taken < length else None
 
 
-def _accuracy(facts: RunFacts, recording: Recording) -> dict[str, Any]:
+def _accuracy(facts: RunFacts, recording: Recording, answered: int) -> dict[str, Any]:
     note = facts.accuracy_note
     if not note and not recording.scored:
         note = "Nothing was scored: no mask met ground truth of its stamp."
@@ -199,6 +199,8 @@ def _accuracy(facts: RunFacts, recording: Recording) -> dict[str, Any]:
         f"{len(recording.scored)} published masks against ground truth of exactly their stamp; void pixels "
         "are left out. Frames that were dropped are not in it."
     )
+    if (missing := answered - len(recording.scored)) > 0:
+        note += f" Nor are {missing} answered frames that met no ground truth of their stamp."
     counts = recording.matrix.counts.tolist()
     return {**recording.matrix.summary(), "confusion": counts, "accuracy_note": note}
 

@@ -20,6 +20,7 @@ from sernet_core.errors import EngineError, InputError
 from sernet_ros.fastdds import use_profile
 from sernet_ros.matching import LineCount, ReplayLog, account, read_log
 from sernet_ros.meter import Meter, Usage
+from sernet_ros.own_ids import CHANGING, check_values
 from sernet_ros.processes import Child
 from sernet_ros.recorder import Recorder, Topics
 from sernet_ros.recording import Recording
@@ -61,7 +62,8 @@ class LiveRun:
     Args:
         folder: Takes the logs of the processes.
         parameters: Parameters of the segmenter as NAME:=VALUE.
-        parameter_file: Parameter file of the segmenter.
+        parameter_file: Parameter file of the segmenter; `parameters` outdo it.
+        defaults: As `parameters`, for what the file does not say.
         running: A segmenter that runs already, by its topics; then none is started.
         confidence: Whether the confidence is received, too, where the segmenter publishes it.
     """
@@ -73,6 +75,7 @@ class LiveRun:
         parameter_file: Path | None = None,
         running: Topics | None = None,
         confidence: bool = False,
+        defaults: Sequence[str] = (),
     ) -> None:
         self._folder = folder
         self._earlier: set[int] = set()
@@ -85,10 +88,11 @@ class LiveRun:
         else:
             self.domain = isolate()
             command = [*NODE_COMMAND, "--ros-args", "-r", f"__ns:={NAMESPACE}"]
+            # What comes later outdoes what comes before.
+            command += [word for parameter in defaults for word in ("-p", parameter)]
             if parameter_file is not None:
                 command += ["--params-file", str(parameter_file)]
-            for parameter in parameters:
-                command += ["-p", parameter]
+            command += [word for parameter in parameters for word in ("-p", parameter)]
             self._node = Child("the node", command, folder / "node.log", child_environment())
         try:
             rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
@@ -120,12 +124,33 @@ class LiveRun:
         """The node's last diagnostics."""
         return self._recorder.status.values
 
+    @property
+    def model(self) -> str:
+        """The checkpoint that answers, by name or path; once the node is active.
+
+        Raises:
+            EngineError: The node does not say.
+        """
+        if not (model := self.node_values.get("model")):
+            raise EngineError("the node does not say in /diagnostics which model it runs")
+        return model
+
+    def check_masks(self) -> None:
+        """See that the node's masks hold the ids of its model at the size of the image.
+
+        Raises:
+            ConfigError: They do not.
+            EngineError: The node does not answer.
+        """
+        check_values(self._recorder.parameters(CHANGING))
+
     def last_words(self) -> str:
         """The end of the node's output."""
         return self._node.last_words() if self._node else "  (it runs elsewhere)"
 
     @property
-    def _exit_code(self) -> int | None:
+    def exit_code(self) -> int | None:
+        """Of the node, once it has ended; None while it runs, and of one that runs elsewhere."""
         return self._node.exit_code if self._node else None
 
     def _stop_node(self) -> None:
@@ -190,7 +215,7 @@ class LiveRun:
     ) -> None:
         deadline, told, told_at = time.monotonic() + timeout, "", 0.0
         while condition():
-            if (code := self._exit_code) is not None:
+            if (code := self.exit_code) is not None:
                 raise EngineError(
                     f"the node ended with exit code {code} before it was ready:\n{self.last_words()}"
                 )
@@ -265,7 +290,7 @@ class LiveRun:
         meter, sent = Meter(self._node.pid if self._node else None), LineCount(self._folder / FRAMES)
         while child.exit_code is None and outcome.node_exit is None:
             self._collect(recording)
-            outcome.node_exit = self._exit_code
+            outcome.node_exit = self.exit_code
             if meter.due():
                 meter.sample(outcome.usage)
                 progress(sent.count(), len(recording.answers) if recording else 0)
@@ -291,7 +316,7 @@ class LiveRun:
         sent = {frame.stamp_ns for frame in log.sent}
         slowest = max(account(log.sent, recording.answers).latency_ms.values(), default=0.0)
         last, silence = time.monotonic(), max(3.0, 4e-3 * slowest)
-        while time.monotonic() - last < silence and self._exit_code is None:
+        while time.monotonic() - last < silence and self.exit_code is None:
             if not sent.isdisjoint(self._collect(recording)):
                 last = time.monotonic()
             progress(len(sent), len(recording.answers))
@@ -299,7 +324,7 @@ class LiveRun:
                 # Overlay and confidence come after their mask; a new recording must not lack the last ones.
                 silence = 3.0 if recording.wants_confidence else 0.5
             time.sleep(_POLL)
-        return self._exit_code
+        return self.exit_code
 
 
 def isolate() -> str:

@@ -33,6 +33,9 @@ def main(args: Sequence[str] | None = None, load: Callable[..., Any] | None = No
     endings: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: endings.put(0))
+    # torch's waiting threads would spin, and take the cores from OpenVINO's, from camera drivers and DDS.
+    # OpenMP reads this when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         import rclpy  # noqa: F401
 

@@ -6,17 +6,20 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.srv import GetParameters
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import parameter_value_to_python
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from sernet_core.errors import InputError
+from sernet_core.errors import EngineError, InputError
 from sernet_ros.clock import from_time
 from sernet_ros.image_codec import to_rgb
 from sernet_ros.recording import CONFIDENCE, IMAGE, MASK, OVERLAY, TRUTH, Received
@@ -86,7 +89,7 @@ class Recorder(Node):
         self.taken = self._confirmations.topic_name
         self._unconfirmed: deque[Header] = deque()
         self._confirming = threading.Lock()
-        self._segmenter = f"{topics.namespace}/{SEGMENTER}"
+        self._segmenter = f"{topics.namespace.rstrip('/')}/{SEGMENTER}"
         self._arrived: queue.SimpleQueue[Received] = queue.SimpleQueue()
         named = {IMAGE: topics.image, TRUTH: topics.truth, MASK: topics.mask, OVERLAY: topics.overlay}
         if confidence:
@@ -105,6 +108,31 @@ class Recorder(Node):
         for _ in range(self._arrived.qsize()):
             yield self._arrived.get_nowait()
             self._confirm()
+
+    def parameters(self, names: Sequence[str], timeout: float = 30.0) -> dict[str, Any]:
+        """Values of parameters of the segmenter, which has them all.
+
+        Args:
+            names: Of the parameters.
+            timeout: Seconds.
+
+        Raises:
+            EngineError: It does not answer.
+        """
+        client = self.create_client(GetParameters, f"{self._segmenter}/get_parameters")
+        deadline = time.monotonic() + timeout
+        try:
+            while time.monotonic() < deadline:
+                # The middleware drops an answer that is ready before the two ends are matched: ask again.
+                answered = threading.Event()
+                future = client.call_async(GetParameters.Request(names=list(names)))
+                future.add_done_callback(lambda _, event=answered: event.set())
+                if answered.wait(3.0):
+                    values = map(parameter_value_to_python, future.result().values)
+                    return dict(zip(names, values, strict=True))
+        finally:
+            self.destroy_client(client)
+        raise EngineError(f"{self._segmenter} does not tell its parameters within {timeout:g} s")
 
     def destroy_node(self) -> None:
         """Stop listening."""

@@ -14,6 +14,7 @@ from sernet_core.labels import ClassSet
 from sernet_core.metrics import ConfusionMatrix
 from sernet_core.report import Exhibit, Exhibits, OverlayVideo, RankedExhibits, thumbnail
 from sernet_ros.matching import StampPairs
+from sernet_ros.truths import TruthPairs
 
 IMAGE, TRUTH, MASK, OVERLAY = "image", "ground_truth", "semantic_mask", "semantic_overlay"
 CONFIDENCE = "confidence"
@@ -96,7 +97,7 @@ class Recording:
         self._video = video
         self._sink = sink
         self._exhibits = Exhibits()
-        self._scoring: StampPairs[np.ndarray] = StampPairs((TRUTH, MASK))
+        self._scoring = TruthPairs()
         kinds = (IMAGE, MASK, OVERLAY, *([TRUTH] if with_truth else []))
         # Thumbnails, so that many frames can wait for a node that takes seconds to answer.
         self._showing: StampPairs[np.ndarray] = StampPairs(kinds, limit=256)
@@ -168,15 +169,17 @@ class Recording:
             self.ranked.offer(exhibit, score.miou)
 
     def _score(self, received: Received) -> None:
-        pair = self._scoring.add(received.stamp_ns, received.topic, received.array)
+        add = self._scoring.add_truth if received.topic == TRUTH else self._scoring.add_mask
+        pair = add(received.stamp_ns, received.array)
         if pair is None or received.stamp_ns in self.scored:
             return
-        if pair[TRUTH].shape != pair[MASK].shape:
+        truth, mask = pair
+        if truth.shape != mask.shape:
             raise InputError(
-                f"mask {received.stamp_ns} is {pair[MASK].shape}, its ground truth {pair[TRUTH].shape}: "
+                f"mask {received.stamp_ns} is {mask.shape}, its ground truth {truth.shape}: "
                 "masks must have the size of their frame"
             )
-        self.matrix.update(pair[TRUTH], pair[MASK])
+        self.matrix.update(truth, mask)
         self.scored.add(received.stamp_ns)
         if self.frames:
-            self.frames.compare(received.stamp_ns, pair[TRUTH], pair[MASK])
+            self.frames.compare(received.stamp_ns, truth, mask)

@@ -29,6 +29,7 @@ SHEET, VIDEO, PAGE, FIGURES, TABLE = (
     "report.json",
     "frames.csv",
 )
+SUMMARY = ("summary.json", "summary.csv", "summary.html")
 LOGS = ("node.log", "replay.log", "view.log", "frames.jsonl")
 _PROBE_SIZE = 2**20  # bytes that a folder must take before a run starts
 _EMBED_LIMIT = 12 * 2**20  # bytes of video that a page may carry
@@ -45,14 +46,24 @@ def prepare(out: Path) -> Path:
     Raises:
         InputError: It cannot.
     """
+    clear(out)
     with writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
-        for name in (SHEET, VIDEO, PAGE, FIGURES, TABLE, *LOGS):
-            # What an earlier run left must not pass for the result of this one.
-            (out / name).unlink(missing_ok=True)
         with TemporaryFile(dir=out) as probe:
             probe.write(bytes(_PROBE_SIZE))
     return out
+
+
+def clear(out: Path) -> None:
+    """Remove what an earlier run left in a folder: it must not pass for the result of this one.
+
+    Raises:
+        InputError: It cannot be removed.
+    """
+    with writing_to(out):
+        if out.is_dir():
+            for name in (SHEET, VIDEO, PAGE, FIGURES, TABLE, *SUMMARY, *LOGS):
+                (out / name).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -64,7 +64,7 @@ class Settings:
     )
     engine: str = _parameter(
         "auto",
-        "What runs the network; auto: the fastest here whose masks are those of eager",
+        "What runs the network; auto: the fastest here whose masks are those of eager, or as good with int8",
         "swap",
         choices=CHOICES,
     )

@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
-from sernet_core.errors import ConfigError
+from sernet_core.errors import ConfigError, SernetError
 from sernet_ros.matching import ReplayLog
 from sernet_ros.offline import OfflineRun, Part
 from sernet_ros.recording import Recording, RecordingState
@@ -66,22 +65,43 @@ class Shard:
         recording.replace([state for _, state in parts])
         return _joined([one for one, _ in parts])
 
-    def agree(self, code: int) -> int:
-        """The exit code of the first process, in all of them."""
+    def first_decides(self, act: Callable[[], int]) -> int:
+        """Have the first process do something while the others wait; its result in all of them.
+
+        Raises:
+            SernetError: It could not, in all of them.
+        """
         if self.count == 1:
-            return code
+            return act()
         import torch.distributed as dist
 
-        codes: list[Any] = [code]
-        dist.broadcast_object_list(codes)
-        return codes[0]
+        result: int | SernetError = 0
+        if self.first:
+            try:
+                result = act()
+            except SernetError as error:
+                result = _bare(error)
+        results = [result]
+        dist.broadcast_object_list(results)
+        if isinstance(results[0], SernetError):
+            raise results[0]
+        return results[0]
 
-    def wait(self) -> None:
-        """Wait until every process is here."""
+    def raise_any(self, error: SernetError | None) -> None:
+        """Raise an error that any process had, in all of them; returns once every process is here.
+
+        Args:
+            error: Of this process.
+        """
+        errors = [error]
         if self.count > 1:
             import torch.distributed as dist
 
-            dist.barrier()
+            errors *= self.count
+            dist.all_gather_object(errors, error and _bare(error))
+        for each in errors:
+            if each is not None:
+                raise each
 
 
 @contextmanager
@@ -98,6 +118,11 @@ def join_shards() -> Iterator[Shard]:
         yield Shard(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
+
+
+def _bare(error: SernetError) -> SernetError:
+    """An error without what another process might not understand."""
+    return type(error)(str(error))
 
 
 def _shifted(run: OfflineRun, began_ns: int) -> OfflineRun:

@@ -15,7 +15,7 @@ from sernet_core.metrics import ConfusionMatrix
 from sernet_core.report.summary import render_summary
 from sernet_core.storage import write_atomically
 from sernet_ros.matching import percentile
-from sernet_ros.results import PAGE
+from sernet_ros.results import PAGE, SUMMARY
 
 _COLUMNS = (
     "recording",
@@ -97,7 +97,8 @@ def leave_summary(
             writer.writerows(summary["recordings"])
 
     text, page = json.dumps(summary, indent=2) + "\n", render_summary(summary)
-    write_atomically(out / "summary.json", lambda target: target.write_text(text))
-    write_atomically(out / "summary.csv", table)
-    write_atomically(out / "summary.html", lambda target: target.write_text(page))
+    figures, rows, shown = (out / name for name in SUMMARY)
+    write_atomically(figures, lambda target: target.write_text(text))
+    write_atomically(rows, table)
+    write_atomically(shown, lambda target: target.write_text(page))
     return summary

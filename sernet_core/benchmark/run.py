@@ -33,8 +33,12 @@ from sernet_core.storage import make_folder, write_atomically
 
 RESULT, TABLE, PAGE = "benchmark.json", "benchmark.csv", "benchmark.html"
 Row = dict[str, Any]
-Extra = Callable[[Settings, Sequence[Entry], Sequence[np.ndarray]], AbstractContextManager[list[Entry]]]
-"""Further tasks for the turns of one size, given those that run in this process and the frames."""
+Extra = Callable[
+    [Settings, Sequence[Entry], Sequence[np.ndarray], dict[str, str]], AbstractContextManager[list[Entry]]
+]
+"""Further tasks for the turns of one size, given those that run in this process and the frames.
+
+The dictionary receives why something cannot be timed."""
 
 
 def run(settings: Settings, out: Path, extra: Extra | None = None, *, quiet: bool = False) -> dict[str, Any]:
@@ -143,7 +147,7 @@ def _measured(
     faults: dict[str, str] = {}
     frames = street_frames(height, width)
     entries = gather(settings, width, height, frames, faults)
-    with extra(settings, entries, frames) if extra else nullcontext([]) as more:
+    with extra(settings, entries, frames, faults) if extra else nullcontext([]) as more:
         entries += more
         tasks = {entry.name: entry.task for entry in entries}
         total = settings.repeats + WARM_UP

@@ -1,6 +1,7 @@
 """Score a model on a split with ground truth.
 
-The first row, "single scale", scores the very masks that the live node publishes. With --out the folder gets
+The first row, "single scale", scores the very masks that the live node publishes with the same model, engine
+and precision (the report of a run names them). With --out the folder gets
 report.html (one page that needs nothing else), metrics.json, metrics.csv (a line a row), frames.csv (a line a
 frame) and worst.jpg.
 

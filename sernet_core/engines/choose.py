@@ -12,6 +12,7 @@ from sernet_core.engines.cache import device_name, weights_hash
 from sernet_core.engines.eager import Eager
 from sernet_core.engines.parity import compare, street_frames
 from sernet_core.engines.plan import Plan
+from sernet_core.engines.processor import int8_doubt
 from sernet_core.engines.quantised import read_quantised
 from sernet_core.engines.registry import engine_class
 from sernet_core.errors import ConfigError, EngineError, SernetError
@@ -76,7 +77,7 @@ def _fastest(source: Source, plan: Plan) -> Engine:
     made = read_quantised(source.path) if source.precision == "auto" and "openvino" in names else None
     if made is not None and made.weights != weights_hash(source.model):
         _log.warning("auto: int8 is out: %s was made from other weights than %s", made.path, source.path)
-    elif made is not None and (doubt := made.doubt_at(*plan.network)):
+    elif made is not None and (doubt := made.doubt_at(*plan.network) or int8_doubt()):
         _log.info("auto: int8 is out: %s", doubt)
     elif made is not None:
         names.append(INT8)

@@ -12,6 +12,7 @@ import numpy as np
 
 from sernet_core.errors import InputError
 from sernet_core.labels import ClassSet
+from sernet_ros.bag.depth import without_depth
 from sernet_ros.bag.formats import COMPRESSED_TYPE, IMAGE_TYPE, STRING_TYPE, typestore
 from sernet_ros.bag.layout import Topic
 from sernet_ros.bag.messages import compressed_message, decode, image_message, stamp_of
@@ -100,7 +101,7 @@ def record_answers(
         ConfigError: The topics are not clear.
     """
     bag = Bag(source)
-    image = choose(bag.topics, choice, source).image
+    image = choose(bag.topics if choice.image else without_depth(bag), choice, source).image
     prefix = image.name.removesuffix(COMPRESSED).rpartition("/")[0] + "/"
     own = [f"{prefix}{name}" for name in ANSWERS]
     with BagWriter(out) as writer:
@@ -132,7 +133,7 @@ def _announce(bag: Bag, writer: BagWriter, names: list[str], notes: list[str]) -
 
 
 def _copy(bag: Bag, writer: BagWriter, names: list[str], image: Topic, notes: list[str]) -> dict[int, int]:
-    """Copy messages as they are; returns when the image of each stamp was received."""
+    """Copy messages as they are; returns when the image of each stamp, as it is replayed, was received."""
     received_ns: dict[int, int] = {}
     for item in bag.messages(names):
         if isinstance(item, Break):
@@ -141,7 +142,10 @@ def _copy(bag: Bag, writer: BagWriter, names: list[str], image: Topic, notes: li
         writer.write_bytes(item.topic, item.at_ns, item.data)
         if item.topic == image.name:
             stamp_ns = _stamp(item.data, image.type) or item.at_ns
-            received_ns.setdefault(stamp_ns, item.at_ns)
+            # By the rule of the replayer: no two frames share a stamp.
+            while stamp_ns in received_ns:
+                stamp_ns += 1
+            received_ns[stamp_ns] = item.at_ns
     return received_ns
 
 

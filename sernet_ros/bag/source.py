@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sernet_core.errors import InputError
+from sernet_ros.bag.depth import without_depth
 from sernet_ros.bag.messages import TruthInfo, decode, label_of, picture_of, stamp_of, truth_info
 from sernet_ros.bag.reader import Bag
 from sernet_ros.bag.storage import Break, Message
@@ -35,7 +36,9 @@ def open_bag(path: Path, choice: TopicChoice) -> Source:
         ConfigError: The topics are not clear, or `rosbags` is not installed.
     """
     bag = Bag(path)
-    topics = choose(bag.topics, choice, path)
+    found = without_depth(bag)
+    # Who names a depth image is told why it cannot be shown.
+    topics = choose(bag.topics if choice.image else found, choice, path)
     info = _truth_info(bag, topics)
     seconds = bag.duration_ns / 1e9
     rate = (topics.image.count - 1) / seconds if seconds and topics.image.count > 1 else 0.0
@@ -44,7 +47,7 @@ def open_bag(path: Path, choice: TopicChoice) -> Source:
         notes.append(f"{path}: says not what the ids of {topics.truth.name} mean")
     return Source(
         # Reports of several cameras must tell which one they are about.
-        name=bag.name + (topics.image.name if len(cameras(bag.topics)) > 1 else ""),
+        name=bag.name + (topics.image.name if len(cameras(found)) > 1 else ""),
         rate=rate if 0.01 <= rate <= 1000.0 else DEFAULT_RATE,
         length=topics.image.count,
         classes=info.classes if info else None,

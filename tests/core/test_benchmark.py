@@ -215,7 +215,10 @@ def test_further_tasks_take_turns_and_tell_their_stages(small_model: Path, tmp_p
     asked: list[int] = []
 
     @contextmanager
-    def extra(settings: Settings, entries: Sequence[Entry], frames: Sequence[np.ndarray]):
+    def extra(
+        settings: Settings, entries: Sequence[Entry], frames: Sequence[np.ndarray], faults: dict[str, str]
+    ):
+        faults["slow steam message"] = "its node does not answer"
         eager = next(entry for entry in entries if entry.level == "mask")
         yield [Entry(eager.case, "message", asked.append, 12.34, lambda: {"decode": 1.5, "total": 0.001})]
         asked.append(-1)
@@ -227,7 +230,8 @@ def test_further_tasks_take_turns_and_tell_their_stages(small_model: Path, tmp_p
     stages = stages_of([*report["rows"][:-2], row])
     assert set(stages) >= {"prepare", "network", "upsample", "node: decode", "delivery", "message to mask"}
     assert stages["delivery"] == pytest.approx(row["median_ms"] - 0.001)
-    assert "1.50" in (tmp_path / "benchmark.html").read_text()
+    page = (tmp_path / "benchmark.html").read_text()
+    assert "1.50" in page and "slow steam message: its node does not answer" in page
     with pytest.raises(InputError, match="other settings"):  # without nodes it is another run
         run(settings_of(small_model, sizes=((96, 64),)), tmp_path, quiet=True)
 

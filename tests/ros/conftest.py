@@ -38,6 +38,7 @@ WITHOUT_ROS = {
     "test_rle.py",
     "test_sources.py",
     "test_startup.py",
+    "test_verdicts.py",
     "test_worker.py",
 }
 HAS_ROS = importlib.util.find_spec("rclpy") is not None

@@ -14,7 +14,9 @@ from sernet_core.errors import InputError
 from sernet_core.labels import CAMVID
 from sernet_ros.bag.formats import IMAGE_TYPE, STRING_TYPE, typestore
 from sernet_ros.bag.messages import image_message
+from sernet_ros.bag.reader import Bag
 from sernet_ros.bag.record import record_answers
+from sernet_ros.bag.storage import Message
 from sernet_ros.bag.topics import TopicChoice
 from sernet_ros.bag.writer import BagWriter
 from sernet_ros.compressed_codec import compressed_to_rgb
@@ -128,3 +130,15 @@ def test_nothing_is_left_when_it_fails(tmp_path: Path) -> None:
     ):
         _ = 1 // 0
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_answers_to_a_doubled_stamp_stand_where_their_frames_do(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    with BagWriter(old) as writer:
+        writer.add("/image", IMAGE_TYPE)
+        for at in (10, 20, 30):
+            writer.write("/image", at * 10**9, image_message(np.zeros((12, 16, 3), np.uint8), 10**9, ""))
+    # The replayer sends the second and the third a nanosecond later each.
+    add_answers(old, new, [10**9, 10**9 + 1, 10**9 + 2])
+    answers = [each.at_ns for each in Bag(new).messages(["/semantic_mask"]) if isinstance(each, Message)]
+    assert answers == [10 * 10**9, 20 * 10**9, 30 * 10**9]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -11,11 +12,12 @@ from recordings import read, seconds, shade, shades, write
 
 from sernet_core.errors import ConfigError, InputError
 from sernet_core.labels import CAMVID, CITYSCAPES
-from sernet_ros.bag.formats import IMAGE_TYPE, STRING_TYPE, typestore
-from sernet_ros.bag.messages import TruthInfo, image_message, truth_info
+from sernet_ros.bag.formats import COMPRESSED_TYPE, IMAGE_TYPE, STRING_TYPE, typestore
+from sernet_ros.bag.messages import TruthInfo, compressed_message, image_message, truth_info
 from sernet_ros.bag.topics import TopicChoice
 from sernet_ros.bag.writer import BagWriter
-from sernet_ros.sources import Source, open_source
+from sernet_ros.jobs import find_jobs
+from sernet_ros.sources import Source, Unreadable, open_source
 
 
 def cameras(path: Path, *names: str, kind: str = IMAGE_TYPE) -> Path:
@@ -55,6 +57,34 @@ def test_topics_that_are_no_images_are_refused(tmp_path: Path) -> None:
         open_source(str(tmp_path / "bag"))
     with pytest.raises(ConfigError, match=r"--image-topic: /chatter is std_msgs/msg/String, no image"):
         open_source(str(tmp_path / "bag"), topics=TopicChoice("/chatter"))
+
+
+def test_depth_images_are_no_cameras(tmp_path: Path) -> None:
+    bag = tmp_path / "bag"
+    with BagWriter(bag) as writer:
+        for number, (name, encoding) in enumerate(
+            {"/eye/color": "rgb8", "/eye/depth": "16UC1", "/eye/far": "32FC1"}.items()
+        ):
+            writer.add(name, IMAGE_TYPE)
+            message = image_message(shade(number), number + 1, "")
+            message.encoding = encoding
+            writer.write(name, number + 1, message)
+        for name, words in (
+            ("/packed", "32FC1; compressedDepth png"),
+            ("/jpeg", "rgb8; jpeg compressed bgr8"),
+        ):
+            writer.add(name, COMPRESSED_TYPE)
+            message = compressed_message(shade(9), 9, "", "png", 0)
+            message.format = words
+            writer.write(name, 9, message)
+    options = argparse.Namespace(
+        bags=[str(bag)], out=tmp_path, split=None, all_cameras=True, image_topic=None, truth_topic=None
+    )
+    jobs, _ = find_jobs(options)
+    assert [job.choice.image for job in jobs] == ["/eye/color", "/jpeg"]
+    # Who names one is told why it is no picture.
+    (refused,) = read(bag, image="/eye/far")
+    assert isinstance(refused, Unreadable) and "32FC1" in refused.reason
 
 
 # Class names

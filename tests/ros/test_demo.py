@@ -177,6 +177,19 @@ def test_automatic_rate_on_a_folder_without_truth(model: Path, frames: Path, tmp
     assert "no ground truth" in output and "namespace /sernet_demo" in output
 
 
+def test_the_model_of_a_parameter_file_is_the_one_that_is_shown(
+    model: Path, frames: Path, tmp_path: Path
+) -> None:
+    out, file = tmp_path / "out", tmp_path / "node.yaml"
+    file.write_text(f"/**:\n  ros__parameters:\n    model: {model}\n    device: cpu\n")
+    code, output = run("--out", out, "--params-file", file, "--source", frames, "--rate", "lockstep")
+    assert code == 0, output
+    report = json.loads((out / "report.json").read_text())
+    assert Path(report["node"]["model"]) == model and report["model"] == model.stem
+    code, output = run("--out", out, "--source", frames, "--param", f"model:={model}")
+    assert code == 2 and "name the checkpoint with --model" in output
+
+
 def test_a_node_that_answers_too_little_fails_the_run(model: Path, frames: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     code, output = run(

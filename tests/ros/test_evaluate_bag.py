@@ -88,25 +88,55 @@ def test_real_time_keeps_the_recorded_moments(model: Path, bag: Path, tmp_path: 
     assert moments[-1] >= 0.95 and moments == sorted(moments)
 
 
+def test_the_model_of_a_parameter_file_is_the_one_that_is_judged(
+    model: Path, bag: Path, tmp_path: Path
+) -> None:
+    out, file = tmp_path / "out", tmp_path / "node.yaml"
+    values = {"model": model, "device": "cpu", "threads": 1, "input_size": "96x64", "inference_timeout": 50.5}
+    lines = "".join(f"    {name}: {value}\n" for name, value in values.items())
+    file.write_text(f"/**:\n  ros__parameters:\n{lines}")
+    code, output = run(bag, "--params-file", file, "--out", out, "--rate", "lockstep", "--frames", "2")
+    assert code == 0, output
+    report = report_of(out)
+    assert report["model"] == "tiny" and report["notice"] == "Only for tests."
+    # What the file says reaches the node, to the pixel.
+    sized = tmp_path / "offline"
+    assert judge(bag, "--model", model, "--out", sized, "--frames", "2", "--input-size", "96x64") == 0
+    assert report["miou"] == pytest.approx(report_of(sized)["miou"], abs=0.1)
+    assert judge(bag, "--model", model, "--out", sized, "--frames", "2") == 0
+    assert report["confusion"] != report_of(sized)["confusion"]
+
+
+def running_node(folder: Path, namespace: str, domain: str, model: Path, *parameters: str) -> Child:
+    command = [sys.executable, "-m", "sernet_ros.node", "--ros-args", "-r", f"__ns:={namespace}"]
+    for parameter in (f"model:={model}", "device:=cpu", "engine:=eager", *parameters):
+        command += ["-p", parameter]
+    command += ["-r", "image:=/front/image_raw"]
+    environment = {**os.environ, "ROS_DOMAIN_ID": domain, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return Child("node", command, folder / "node.log", environment)
+
+
+def test_a_running_node_with_other_ids_or_another_model_is_refused(
+    model: Path, bag: Path, tmp_path: Path
+) -> None:
+    namespace, domain = fresh_namespace(), str(1 + (os.getpid() + 31) % 100)
+    out = tmp_path / "out"
+    words = (bag, "--running", namespace, "--node-image", "/front/image_raw", "--out", out)
+    with running_node(tmp_path, namespace, domain, model, "label_remap:=autoware"):
+        code, output = run(*words, ROS_DOMAIN_ID=domain)
+        assert code == 2 and "the node has label_remap = 'autoware'" in output, output
+        code, output = run(*words, "--model", "sernet-r29-camvid", ROS_DOMAIN_ID=domain)
+        assert code == 2 and "not sernet-r29-camvid: leave --model away" in output, output
+    assert not (out / "report.json").exists()
+
+
 def test_a_running_node_is_judged_where_it_is(model: Path, bag: Path, tmp_path: Path) -> None:
     namespace, domain = fresh_namespace(), str(1 + (os.getpid() + 53) % 100)
-    command = [sys.executable, "-m", "sernet_ros.node", "--ros-args", "-r", f"__ns:={namespace}"]
-    command += [
-        "-p",
-        f"model:={model}",
-        "-p",
-        "device:=cpu",
-        "-p",
-        "engine:=eager",
-        "-r",
-        "image:=/front/image_raw",
-    ]
-    environment = {**os.environ, "ROS_DOMAIN_ID": domain, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     out = tmp_path / "out"
-    with Child("node", command, tmp_path / "node.log", environment) as node:
+    with running_node(tmp_path, namespace, domain, model) as node:
         code, output = run(
             *(bag, "--running", namespace, "--node-image", "/front/image_raw", "--out", out),
-            *("--rate", "lockstep", "--frames", "3"),
+            *("--rate", "lockstep", "--frames", "3", "--model", "auto"),
             ROS_DOMAIN_ID=domain,
         )
         assert node.exit_code is None, "it is the user's"
@@ -169,7 +199,20 @@ def read_mcap(path: Path) -> dict[str, list[tuple[int, Any]]]:
     ("arguments", "words"),
     [
         (("--model", "no-such-model"), "no-such-model"),
-        (("--offline", "--rate", "5"), "leave --running, --rate and --param away"),
+        (("--offline", "--rate", "5"), "leave --rate away"),
+        (("--offline", "--speed", "1", "--params-file", "p"), "leave --params-file and --speed away"),
+        (("--offline", "--running", "/a", "--param", "a:=1"), "leave --param and --running away"),
+        (("--running", "/a", "--device", "cpu", "--threads", "1"), "leave --device and --threads away"),
+        (
+            ("--running", "/a", "--param", "a:=1", "--params-file", "p", "--precision", "fp32"),
+            "leave --param, --params-file and --precision away",
+        ),
+        (("--running", "/a", "--input-size", "source"), "leave --input-size away"),
+        (("--param", "model:=other"), "--param model:=other: name the checkpoint with --model"),
+        (("--param", "label_remap:=autoware"), "not those of the model's classes"),
+        (("--param", "sernet_segmenter:mask_scale:=0.5"), "not the size of their frames"),
+        (("--param", "mask_encoding:=autoware_rle"), "no pictures of ids"),
+        (("--record", "."), "exists already"),
         (("--image-topic", "/nothing"), "unknown topic '/nothing'"),
         (("--out", "/dev/null/out"), "not a folder that can be written"),
         (("--record", "/dev/null/x/new", "--offline"), "cannot be written"),

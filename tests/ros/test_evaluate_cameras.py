@@ -85,6 +85,11 @@ def test_cameras_with_the_same_stamps_go_through_one_node(model: Path, rig: Path
     code, output = run(rig, *words, "--out", live, "--rate", "lockstep")
     assert code == 0, output
     assert not list(live.glob("*/node.log")), "one node for both"
+    first, second = (report_of(live / f"rig_{name}_image_raw") for name in CAMERAS)
+    assert first["stages_ms"]["inference"] and "answered" in first["node"] and not first["notes"]
+    # The node's figures go on from camera to camera: those of the first must not pass for the second's.
+    assert not second["stages_ms"] and not {"answered", "received", "dropped"} & second["node"].keys()
+    assert second["node"]["state"] == "active" and "would contain" in second["notes"][0]
     assert judge(rig, *words, "--out", offline) == 0
     for name in CAMERAS:
         report = report_of(live / f"rig_{name}_image_raw")
@@ -92,3 +97,17 @@ def test_cameras_with_the_same_stamps_go_through_one_node(model: Path, rig: Path
         assert report["frames"]["duplicates"] == report["frames"]["unmatched"] == 0
         assert report["miou"] == pytest.approx(report_of(offline / f"rig_{name}_image_raw")["miou"], abs=0.1)
     assert summary_of(live)["miou"] == pytest.approx(summary_of(offline)["miou"], abs=0.1)
+
+
+def test_a_recording_of_depth_does_not_end_the_live_call(model: Path, bag: Path, tmp_path: Path) -> None:
+    bad, out = tmp_path / "bad", tmp_path / "out"
+    with BagWriter(bad) as writer:
+        writer.add("/image", IMAGE_TYPE)
+        message = image_message(np.zeros((*SIZE[::-1], 3), np.uint8), SECOND, "")
+        message.encoding = "32FC1"
+        writer.write("/image", SECOND, message)
+    words = ("--model", model, "--device", "cpu", "--rate", "lockstep", "--frames", "2")
+    code, output = run(bad, bag, "--out", out, *words)
+    assert code == 1 and "evaluate_bag: error: bad: " in output, output
+    assert [row["recording"] for row in summary_of(out)["recordings"]] == ["street"]
+    assert report_of(out / "street")["frames"]["answered"] == 2

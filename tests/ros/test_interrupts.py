@@ -69,6 +69,19 @@ except KeyboardInterrupt:
     assert run(code) == (0, "whole\ntaken")
 
 
+def test_a_signal_that_was_taken_before_is_not_taken_again() -> None:
+    code = """
+interrupts.begin()
+try:
+    send(signal.SIGINT)
+except KeyboardInterrupt:
+    with interrupts.held():
+        print("whole")
+    print("goes on")
+"""
+    assert run(code) == (0, "whole\ngoes on")
+
+
 def test_nohup_keeps_its_meaning_and_a_background_job_of_a_script_can_be_interrupted() -> None:
     def ignore() -> None:
         for number in (signal.SIGHUP, signal.SIGINT):

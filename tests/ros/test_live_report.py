@@ -59,3 +59,21 @@ def test_a_part_of_a_source_is_called_one(tmp_path: Path, length: int | None, pa
     title = page.partition("<title>")[2].partition("</title>")[0]
     heading = page.partition("<h1>")[2].partition("</h1>")[0]
     assert (str(part) in title) == (str(part) in heading) == (part is not None)
+
+
+def test_ground_truth_waits_for_a_slow_node(tmp_path: Path) -> None:
+    kept = recording(tmp_path)
+    for stamp in range(1000):
+        kept.take(received(TRUTH, stamp))
+    for stamp in (0, 400, 999):
+        kept.take(received(MASK, stamp))
+    assert kept.scored == {0, 400, 999}
+    assert len(kept._scoring) == 0, "what a newer mask has passed is never answered"
+    for stamp in range(1000, 7000):
+        kept.take(received(TRUTH, stamp, size=(8, 6)))
+    assert len(kept._scoring) < 5000
+    kept.take(received(MASK, 2, size=(8, 6)))
+    sent = [Sent(stamp, "f", stamp, 0) for stamp in (0, 2, 400, 999)]
+    facts = RunFacts("m", CAMVID, "", "s", "", None, None, 0.0, None, "c")
+    report = build_report(facts, sent, [], kept, {})
+    assert "Nor are 1 answered frames that met no ground truth" in report["accuracy_note"]
