@@ -12,11 +12,11 @@ import torch
 
 from sernet_core.benchmark.timing import interleave, speedup, summary
 from sernet_core.commands.options import DEFAULT_MODEL, frame_size
+from sernet_core.devices import resolve_device
 from sernet_core.engines.base import Source
 from sernet_core.engines.cache import EngineCache, default_folder
 from sernet_core.engines.choose import build
 from sernet_core.engines.parity import street_frames
-from sernet_core.runtime import resolve_device
 
 
 def main() -> None:

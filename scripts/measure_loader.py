@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from sernet_core.datasets import Dataset, open_dataset
+from sernet_core.devices import resolve_device
 from sernet_core.labels import IGNORE
-from sernet_core.runtime import resolve_device
 from sernet_core.train import Recipe, load_recipe
 from sernet_core.train.state import TrainingState
 from sernet_core.train.stream import TrainingStream, training_batches

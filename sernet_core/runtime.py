@@ -27,7 +27,7 @@ from sernet_core.errors import ConfigError, EngineError, InputError, unknown_nam
 from sernet_core.labels import ClassSet
 from sernet_core.segmentation_network import MIN_SIZE
 
-__all__ = ["DeviceMemory", "InputSize", "Segmentation", "Segmenter", "resolve_device"]
+__all__ = ["DeviceMemory", "InputSize", "Segmentation", "Segmenter"]
 
 _log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from sernet_core.ablation.rows import choose, rows_of
     from sernet_core.ablation.run import PAGE, Plan, run
     from sernet_core.datasets import open_dataset
-    from sernet_core.runtime import resolve_device
+    from sernet_core.devices import resolve_device
     from sernet_core.train import load_recipe
 
     recipe = load_recipe(args.recipe)

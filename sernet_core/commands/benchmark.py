@@ -86,8 +86,8 @@ def settings_of(args: argparse.Namespace, *, nodes: bool = False) -> Settings:
     """
     from sernet_core.benchmark.gather import Settings
     from sernet_core.checkpoint import SHIPPED
+    from sernet_core.devices import resolve_device
     from sernet_core.engines.choose import contenders
-    from sernet_core.runtime import resolve_device
 
     device = resolve_device(args.device)
     sizes = args.sizes or ([(480, 360)] if args.quick else [(480, 360), (960, 720)])

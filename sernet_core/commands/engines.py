@@ -38,9 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a line for each engine."""
+    from sernet_core.devices import resolve_device
     from sernet_core.engines.registry import PRECISIONS, engine_class, obstacles
     from sernet_core.errors import ConfigError, unknown_name
-    from sernet_core.runtime import resolve_device
 
     if args.precision not in PRECISIONS:
         raise ConfigError(unknown_name("precision", args.precision, PRECISIONS))
@@ -89,11 +89,11 @@ def _source_and_plan(args: argparse.Namespace) -> tuple[Source, Plan]:
     """What the engines are built from, and the sizes: frames are not resized."""
     import torch
 
+    from sernet_core.devices import resolve_device
     from sernet_core.engines.base import Source
     from sernet_core.engines.cache import EngineCache, default_folder
     from sernet_core.errors import ConfigError
     from sernet_core.network import MIN_SIZE
-    from sernet_core.runtime import resolve_device
 
     if args.threads < 0:
         raise ConfigError(f"--threads: needs 0 (automatic) or more, got {args.threads}")

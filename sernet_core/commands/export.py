@@ -42,11 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export and say what was written."""
+    from sernet_core.devices import resolve_device
     from sernet_core.engines.base import Source
     from sernet_core.engines.cache import EngineCache, default_folder
     from sernet_core.errors import ConfigError, unknown_name
     from sernet_core.export import FORMATS, export
-    from sernet_core.runtime import resolve_device
 
     if args.format not in FORMATS:
         raise ConfigError(unknown_name("format", args.format, FORMATS))

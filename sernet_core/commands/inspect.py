@@ -48,12 +48,12 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from sernet_core.datasets import open_dataset
+    from sernet_core.devices import resolve_device
     from sernet_core.engines.base import Source
     from sernet_core.engines.cache import EngineCache, default_folder
     from sernet_core.errors import ConfigError
     from sernet_core.inspection.probe import Probe
     from sernet_core.inspection.write import inspect_image, inspect_split
-    from sernet_core.runtime import resolve_device
     from sernet_core.storage import make_folder
 
     if (args.image is None) == (args.data is None):

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from sernet_core.devices import resolve_device
 from sernet_core.errors import ConfigError
-from sernet_core.runtime import resolve_device
 
 _PATIENCE = timedelta(days=1)  # the first process validates while the others wait
 

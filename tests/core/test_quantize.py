@@ -140,6 +140,7 @@ def test_scores_are_kept_and_decide_for_auto(
     # Whether auto builds it is the figure's alone to say; whether it wins is the machine's.
     tried: list[str] = []
     warned: list[str] = []
+    monkeypatch.setattr(choose, "int8_doubt", lambda: "")  # whatever processor this is
     monkeypatch.setattr(choose._log, "warning", lambda words, *values: warned.append(words % values))
 
     def outcome(found: Quantised, winner: str):
@@ -253,6 +254,7 @@ def test_int8_wins_by_a_clear_lead_alone(
     scores = {"split": "a/val", "fp32": 60.0, "int8": 60.0}
     facts = read_quantised(quantized)
     monkeypatch.setattr(choose, "read_quantised", lambda _: Quantised(facts.path, facts.weights, "", scores))
+    monkeypatch.setattr(choose, "int8_doubt", lambda: "")  # whatever processor this is
     monkeypatch.setitem(choose.CONTENDERS, "cpu", ("openvino",))
     for int8, winner in ((0.9, "fp32"), (0.8, "int8")):
         speeds = {"openvino": 1.0, "openvino:int8": int8, "eager": 5.0}
