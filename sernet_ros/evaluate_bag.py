@@ -35,8 +35,9 @@ examples:
   evaluate_bag ~/bags/drive --image-topic /left/image --truth-topic /left/labels --class-map ids.csv
   evaluate_bag ~/bags/drive --all-cameras              one camera after the other, each alone, with a summary
 
-exit codes: 0 the frames were judged; 1 the node failed, too little was answered, a recording breaks off, or one
-of several could not be judged (what there is, is kept); 2 the request cannot be met; 130 interrupted (what there is, is kept).
+exit codes: 0 the frames were judged; 1 the node failed, too little was answered, a recording breaks off, or
+one of several could not be judged (what there is, is kept); 2 the request cannot be met; 130 interrupted
+(what there is, is kept).
 """
 
 
