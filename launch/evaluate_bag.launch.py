@@ -12,6 +12,8 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+PATIENCE = "60"  # seconds from a signal to the next, harder one
+
 OPTIONS = {
     "out": "Folder of the results (default: out/evaluate_bag).",
     "model": "Weights: a path, the name of a model, e.g. sernet-r50-camvid, or auto.",
@@ -67,6 +69,9 @@ def evaluation(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             package="sernet_ros",
             executable="evaluate_bag",
             arguments=[*words, *shlex.split(value("args"))],
+            # After Ctrl-C the node is ended, and a report of what there is written; launch waits 5 seconds.
+            sigterm_timeout=PATIENCE,
+            sigkill_timeout=PATIENCE,
             output="screen",
         )
     ]

@@ -4,7 +4,8 @@
 The node itself sees to the Fast DDS profile and, with `autostart`, to its life cycle.
 """
 
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
 from typing import List  # noqa: UP035 (the form that launch_ros knows)
 
 import yaml
@@ -115,8 +116,8 @@ def segment_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """The node, with the parameters file and, over it, the arguments that are not empty.
 
     Raises:
-        RuntimeError: `params_file` is no file (launch itself would only warn and go on without it), or
-            several cameras would share a topic.
+        RuntimeError: `params_file` is no file (launch itself would only warn and go on without it) or no
+            YAML, `cameras` is no list of names, or several cameras would share a topic.
     """
 
     def value(argument: str) -> str:
@@ -126,11 +127,19 @@ def segment_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if not params_file.is_file():
         raise RuntimeError(f"params_file:={params_file} is not a file")
 
-    # With its type, or launch would take a model named 18 for a number.
+    # With its type, or launch would take a model named 18 for a number. The substitution, not its text: that
+    # alone is what launch converts to the type.
     overrides = {
-        name: ParameterValue(value(name), value_type=kind) for name, kind, _ in PARAMETERS if value(name)
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, kind, _ in PARAMETERS
+        if value(name)
     }
-    cameras = [name for name in yaml.safe_load(value("cameras") or "[]") or [] if name]
+    # Under a group's namespace, unless its own is absolute.
+    above = context.launch_configurations.get("ros_namespace", "")
+    full_name = str(PurePosixPath("/", above, value("namespace"), value("name")))
+    given = value("cameras")
+    named = cameras_of_argument(given) if given else cameras_of_file(params_file, full_name)
+    cameras = [name for name in named if name]  # an empty name stands for a camera without a prefix
     for argument in ("image", "camera_info", *(name for name, *_ in TOPICS)):
         if len(cameras) > 1 and value(argument).startswith("/"):
             raise RuntimeError(
@@ -153,6 +162,48 @@ def segment_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             output="screen",
         )
     ]
+
+
+def cameras_of_argument(text: str) -> list[str]:
+    """The cameras' prefixes.
+
+    Raises:
+        RuntimeError: It is no list of names.
+    """
+    try:
+        cameras = yaml.safe_load(text)
+    except yaml.YAMLError:
+        cameras = None
+    if not isinstance(cameras, list) or not all(isinstance(name, str) for name in cameras):
+        raise RuntimeError(f"cameras:={text} is not a list of names such as [front, left]")
+    return cameras
+
+
+def cameras_of_file(params_file: Path, full_name: str) -> list[str]:
+    """The cameras' prefixes as the node will find them in the file: of the entries for it, the last holds.
+
+    Raises:
+        RuntimeError: The file is not YAML.
+    """
+    cameras: object = None
+
+    def read(name: PurePosixPath, entries: object) -> None:
+        nonlocal cameras
+        for key, below in entries.items() if isinstance(entries, dict) else ():
+            if key != "ros__parameters":
+                read(name / str(key), below)  # names may be nested: a namespace, and the node in it
+            elif isinstance(below, dict):
+                # /* stands for one part of a name, /** for any number of them.
+                pattern = re.sub(r"/\*(\*?)", r"(/\\w+)\1", str(name))
+                if re.fullmatch(pattern, full_name):
+                    cameras = below.get("cameras", cameras)
+
+    try:
+        read(PurePosixPath("/"), yaml.safe_load(params_file.read_text()))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RuntimeError(f"params_file:={params_file} is not YAML: {error}") from error
+    # Anything but a list of names is refused by the node, which says why.
+    return [name for name in cameras if isinstance(name, str)] if isinstance(cameras, list) else []
 
 
 def topics(value, several: bool) -> list[tuple[str, str]]:

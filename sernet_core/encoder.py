@@ -48,7 +48,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions and a shortcut (depths 50 and 101); arguments as `BasicBlock`."""
+    """1x1, 3x3 and 1x1 convolutions and a shortcut (depths 29, 50, 101); arguments as `BasicBlock`."""
 
     expansion = 4
 

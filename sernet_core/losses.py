@@ -133,21 +133,6 @@ class Criterion:
         return loss
 
 
-def segmentation_loss(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Weighted cross-entropy, the mean over labelled pixels.
-
-    Args:
-        logits: (N, K, h, w); resized to the target's size where it differs.
-        target: int64 (N, H, W), 255 = void.
-        weights: float32 (K,).
-
-    Returns:
-        Scalar; 0 (with a gradient) when nothing is labelled.
-    """
-    criterion = Criterion(weights)
-    return criterion(logits, None, target, criterion.extent(target))
-
-
 def pixel_loss(logits: Tensor, target: Tensor, weights: Tensor, hard: HardPixels | None = None) -> Tensor:
     """Weighted cross-entropy, the sum over labelled pixels.
 

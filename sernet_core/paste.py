@@ -123,8 +123,9 @@ class ObjectBank:
         horizon = _HORIZON * sample.label.shape[0]
         new_top = round(_HORIZON * height + scale * (top - horizon))
         size = (max(1, round(box_width * scale)), max(1, round(box_height * scale)))
-        place = self._place(label, cutout, new_top, size, rng)
-        mirrored = rng.random() < 0.5
+        mirrored = bool(rng.random() < 0.5)
+        foot = box_width - 1 - cutout.foot if mirrored else cutout.foot
+        place = self._place(label, cutout, round(foot * size[0] / box_width), new_top, size, rng)
         if place is None:
             return
         box = np.s_[top : top + box_height, left : left + box_width]
@@ -150,15 +151,16 @@ class ObjectBank:
         self,
         label: np.ndarray,
         cutout: Cutout,
+        foot: int,
         top: int,
         size: tuple[int, int],
         rng: np.random.Generator,
     ) -> int | None:
-        """Left column at which the object stands on what it stood on, or None."""
+        """Left column at which the object stands, by its foot from there, on what it stood on; or None."""
         bottom, room = top + size[1], label.shape[1] - size[0]
         if top < 0 or bottom >= label.shape[0] or room <= 0:
             return None
-        foot = min(size[0] - 1, round(cutout.foot * size[0] / cutout.box[2]))
+        foot = min(size[0] - 1, foot)
         for left in rng.integers(0, room, _TRIES):
             if label[bottom, left + foot] == cutout.ground:
                 return int(left)

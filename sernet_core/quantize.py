@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from sernet_core.datasets import Dataset
 from sernet_core.engines.base import Source, missing_packages
-from sernet_core.engines.cache import weights_hash
+from sernet_core.engines.cache import file_hash, weights_hash
 from sernet_core.engines.graph import INPUT, export_graph
 from sernet_core.engines.openvino import import_openvino, name_ports, no_reports
 from sernet_core.engines.quantised import SECTION, quantised_path
@@ -49,17 +49,23 @@ def quantize(
         The .xml file; the weights lie in a .bin file beside it.
 
     Raises:
-        ConfigError: A package is missing, or no frame is to be used.
+        ConfigError: A package is missing, no frame is to be used, or one is to calibrate and to score on.
         InputError: The files cannot be written, or `score` was trained on.
     """
     if fault := missing_packages(("openvino", "nncf")):
         raise ConfigError(f"quantisation: {fault}")
     if frames < 1:
         raise ConfigError(f"frames: needs at least 1, got {frames}")
+    chosen = np.unique(np.linspace(0, len(dataset) - 1, min(frames, len(dataset))).round().astype(int))
     if score is not None:
         check_split(score, source.info, str(source.path))
+        if both := {dataset.stems[index] for index in chosen} & set(score.stems):
+            raise ConfigError(
+                f"score: {len(both)} frames of {score.name} are calibrated on too, such as {min(both)}: "
+                f"its mIoU would flatter int8; calibrate on another part than that, e.g. train"
+            )
     path = quantised_path(source.path)
-    inputs = _inputs(source, dataset, frames, quiet=quiet)
+    inputs = _inputs(source, dataset, chosen, quiet=quiet)
     model = _quantized(source, inputs)
     name_ports(model)
     facts = {
@@ -88,7 +94,9 @@ def _scores(source: Source, dataset: Dataset, *, quiet: bool) -> dict[str, Any]:
 
 
 def _save(model: Any, path: Path) -> None:
-    """Write a model's two files, each whole or not at all.
+    """Write a model's two files: both, or neither, or a .bin file alone, which nothing takes for a model.
+
+    The .xml keeps the .bin's digest: whoever reads both while they are replaced finds it out.
 
     Raises:
         InputError: They cannot be written.
@@ -96,18 +104,21 @@ def _save(model: Any, path: Path) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder:
             draft = Path(folder) / path.name
-            import_openvino().save_model(model, draft, compress_to_fp16=False)
-            # Where the .xml is, its weights are: it comes last.
+            save = import_openvino().save_model
+            save(model, draft, compress_to_fp16=False)
+            model.set_rt_info(file_hash(draft.with_suffix(".bin")), [SECTION, "bin_sha256"])
+            save(model, draft, compress_to_fp16=False)
+            # Where the .xml is, its weights are: an old one goes first, the new one comes last.
+            path.unlink(missing_ok=True)
             draft.with_suffix(".bin").replace(path.with_suffix(".bin"))
             draft.replace(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def _inputs(source: Source, dataset: Dataset, frames: int, *, quiet: bool) -> list[np.ndarray]:
-    """Frames as the network gets them, uint8 (h, w, 3), evenly spread over a data set."""
+def _inputs(source: Source, dataset: Dataset, chosen: np.ndarray, *, quiet: bool) -> list[np.ndarray]:
+    """Frames of a data set as the network gets them, uint8 (h, w, 3)."""
     sizing = InputSize.parse("model", source.info.input_size)
-    chosen = np.unique(np.linspace(0, len(dataset) - 1, min(frames, len(dataset))).round().astype(int))
     prepared = []
     for index in tqdm(chosen, "read frames", unit="frame", leave=False, disable=quiet or None):
         image = dataset[int(index)].image

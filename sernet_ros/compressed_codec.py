@@ -34,7 +34,9 @@ def compressed_to_rgb(message: CompressedMessage) -> np.ndarray:
     if "compressedDepth" in kind or kind.startswith(("16UC1", "32FC1")):
         words = "is a depth image; give the node the colour image"
         raise ImageRejectedError(kind, _size(message), "depth_image", words)
-    return _decompress(message, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    bgr = _decompress(message, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    # Not IMREAD_COLOR_RGB, which OpenCV has from 4.11 on: Ubuntu 24.04 has 4.6.
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr)
 
 
 def compressed_to_ids(message: CompressedMessage) -> np.ndarray:

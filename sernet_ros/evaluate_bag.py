@@ -37,7 +37,7 @@ examples:
 
 exit codes: 0 the frames were judged; 1 the node failed, too little was answered, a recording breaks off, or
 one of several could not be judged (what there is, is kept); 2 the request cannot be met; 130 interrupted
-(what there is, is kept).
+(likewise).
 """
 
 

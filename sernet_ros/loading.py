@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ _TRIALS = 3  # of each kind
 # A batch must take less than this share of the time that its images take one by one: the first of them has to
 # wait for the last, and three trials on a busy machine differ by a tenth without any gain.
 _GAIN = 0.8
+_POLL = 0.2  # seconds
+_LONGEST_BUILD = 3600.0  # seconds; TensorRT may take many minutes
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,13 @@ class Network:
         segmenter: A `sernet_core.runtime.Segmenter`.
         settings: What it was loaded with.
         batch: How many images it should take at once.
+        untried: How many it might take, which `find_batch` is to find out; 0 when it is known.
     """
 
     segmenter: Any
     settings: Settings
     batch: int = 1
+    untried: int = 0
 
     @property
     def words(self) -> str:
@@ -58,17 +62,65 @@ def load(loader: Callable[..., Any], settings: Settings) -> Any:
 
 
 def warm_up(segmenter: Any, settings: Settings) -> Network:
-    """Run a network before the first frame, and find the batch that pays; on the thread that will run it."""
+    """Run a network before the first frame, and find the batch that pays; on the thread that will run it.
+
+    Not the batch while engines are built beside it: eager stands in for them, and takes no batches.
+    """
     width, height = segmenter.input_size
     segmenter.warm_up(height, width)
-    batch = min(settings.max_batch, len(settings.cameras))
-    if batch > 1 and not _gains(segmenter, batch, height, width):
-        batch = 1
-    return Network(segmenter, settings, batch)
+    most = min(settings.max_batch, len(settings.cameras))
+    if most == 1:
+        return Network(segmenter, settings)
+    if not segmenter.building:
+        segmenter.segment_many([_noise(segmenter)] * most)
+    if segmenter.building:
+        return Network(segmenter, settings, untried=most)
+    return Network(segmenter, settings, most if _gains(segmenter, most) else 1)
 
 
-def _gains(segmenter: Any, batch: int, height: int, width: int) -> bool:
-    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+def find_batch(
+    network: Network, call: Callable[[Callable[[], Any]], Future[Any]], in_use: Callable[[], bool]
+) -> Network:
+    """Wait for the engines of a network that serves already, and find the batch that pays.
+
+    Args:
+        network: With a batch that is untried.
+        call: Runs something on the network's thread.
+        in_use: Whether the network still serves; when not, the waiting ends.
+
+    Returns:
+        The network with its batch; as it was where its engines do not come.
+    """
+    segmenter, most = network.segmenter, network.untried
+    if segmenter.device == "cpu":  # one frame keeps all cores busy: the trial would only hold up the cameras
+        return replace(network, untried=0)
+    if not _is_built(segmenter, in_use):
+        return network
+    call(lambda: segmenter.segment_many([_noise(segmenter)] * most)).result()  # begins the batch's engine
+    if not _is_built(segmenter, in_use):
+        return network
+    pays = call(lambda: _gains(segmenter, most)).result()
+    return replace(network, batch=most if pays else 1, untried=0)
+
+
+def _is_built(segmenter: Any, in_use: Callable[[], bool]) -> bool:
+    """Wait until nothing is built any more; whether that came."""
+    end = time.monotonic() + _LONGEST_BUILD
+    while segmenter.building:
+        if time.monotonic() > end or not in_use():
+            return False
+        time.sleep(_POLL)
+    return in_use()
+
+
+def _noise(segmenter: Any) -> np.ndarray:
+    width, height = segmenter.input_size
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def _gains(segmenter: Any, batch: int) -> bool:
+    """Whether a batch takes less time than its images one by one; both have run before."""
+    noise = _noise(segmenter)
     segmenter.segment_many([noise] * batch)
     together, alone = [], []
     for _ in range(_TRIALS):

@@ -129,6 +129,7 @@ def message_tasks(
     settings: Settings,
     entries: Sequence[Entry],
     frames: Sequence[np.ndarray],
+    faults: dict[str, str],
     *,
     folder: Path,
     standin_ms: int,
@@ -139,35 +140,42 @@ def message_tasks(
         settings: Of the run.
         entries: What is timed in this process.
         frames: uint8 (H, W, 3) RGB.
+        faults: Receives which node has ended, or does not answer with the engine that it was asked for.
         folder: Takes the nodes' logs.
         standin_ms: Time of the network that sleeps.
-
-    Raises:
-        EngineError: A node ends, or does not answer with the engine that it was asked for.
     """
     with ExitStack() as stack:
         watcher = Watcher()
         stack.callback(watcher.destroy_node)
-        found: list[Entry] = []
-        for index, entry in enumerate(one for one in entries if one.level == "mask"):
-            parameters = {
-                "model": _path_of(settings, entry.case.model),
-                "engine": entry.case.engine,
-                "precision": entry.case.precision,
-                "device": settings.device,
-                "threads": str(settings.threads),
-                "input_size": settings.input_size,
-                "inference_timeout": str(_ANSWER),
-            }
-            found.append(_entry(stack, watcher, entry.case, NODE_COMMAND, parameters, frames, folder, index))
         height, width = frames[0].shape[:2]
-        case = Case(f"{STANDIN} {standin_ms} ms", "sleep", "none", width, height)
-        parameters = {"model": f"{standin_ms} ms"}
-        found.append(
-            _entry(stack, watcher, case, STANDIN_COMMAND, parameters, frames, folder, len(found)),
-        )
-        found.append(Entry(case, "network", lambda _: time.sleep(standin_ms / 1000)))
+        asleep = Case(f"{STANDIN} {standin_ms} ms", "sleep", "none", width, height)
+        nodes = [
+            (entry.case, NODE_COMMAND, _parameters(settings, entry.case))
+            for entry in entries
+            if entry.level == "mask"
+        ]
+        nodes.append((asleep, STANDIN_COMMAND, {"model": f"{standin_ms} ms"}))
+        found: list[Entry] = []
+        for index, (case, program, parameters) in enumerate(nodes):
+            try:
+                found.append(_entry(stack, watcher, case, program, parameters, frames, folder, index))
+            except EngineError as error:
+                faults[f"{case.model} {case.engine} {case.precision} message"] = str(error)
+        found.append(Entry(asleep, "network", lambda _: time.sleep(standin_ms / 1000)))
         yield found
+
+
+def _parameters(settings: Settings, case: Case) -> dict[str, str]:
+    """Of the node that has a case's engine."""
+    return {
+        "model": _path_of(settings, case.model),
+        "engine": case.engine,
+        "precision": case.precision,
+        "device": settings.device,
+        "threads": str(settings.threads),
+        "input_size": settings.input_size,
+        "inference_timeout": str(_ANSWER),
+    }
 
 
 def _entry(
@@ -180,16 +188,25 @@ def _entry(
     folder: Path,
     index: int,
 ) -> Entry:
-    """Start a node, wait until it answers with its engine, and give the task that asks it."""
+    """Start a node, wait until it answers with its engine, and give the task that asks it.
+
+    Args:
+        stack: Ends the node; one that does not answer is ended at once.
+
+    Raises:
+        EngineError: It ends, or does not answer with its engine.
+    """
     namespace = f"/benchmark/n{index}"
     command = [*program, "--ros-args", "-r", f"__ns:={namespace}"]
     for name, value in parameters.items():
         command += ["-p", f"{name}:={value}"]
     log = folder / f"node{index}.log"
-    child = stack.enter_context(Child(f"node {index}", command, log, child_environment()))
-    node = NodeUnderTest(namespace, frames)
-    stack.callback(node.destroy_node)
-    _wait_until_ready(child, watcher, node, case)
+    with ExitStack() as own:
+        child = own.enter_context(Child(f"node {index}", command, log, child_environment()))
+        node = NodeUnderTest(namespace, frames)
+        own.callback(node.destroy_node)
+        _wait_until_ready(child, watcher, node, case)
+        stack.enter_context(own.pop_all())
     usage: list[Usage] = []
     Meter(child.pid).sample(usage)
     memory = usage[0].memory_mb if usage else 0.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import wait
+from concurrent.futures import CancelledError, wait
 from threading import Event, Lock
 from typing import Any
 
@@ -24,7 +24,7 @@ from std_srvs.srv import SetBool
 from sernet_core.errors import ConfigError, EngineError, SernetError
 from sernet_ros.channel import Channel, camera_monitor, rules_for
 from sernet_ros.diagnostics import memory_fault, memory_values, status
-from sernet_ros.loading import Background, Network, load, same_network, warm_up
+from sernet_ros.loading import Background, Network, find_batch, load, same_network, warm_up
 from sernet_ros.parameters import Parameters
 from sernet_ros.settings import NETWORK, Settings, unknown_overrides
 from sernet_ros.worker import Worker
@@ -121,6 +121,7 @@ class SegmenterNode(LifecycleNode):
                 rules = rules_for(self.settings, self._network.segmenter.classes, prefix)
                 self._channels.append(Channel(self, prefix, rules, monitor))
             self._worker.use(self._network.segmenter, self._network.batch)
+            self._find_batch(self._network, self._worker)
         except Exception as error:
             self._fault = f"cannot configure: {_words(error)}"
             self.get_logger().error(self._fault)
@@ -231,7 +232,32 @@ class SegmenterNode(LifecycleNode):
                 channel.take(new)
             worker.use(segmenter, network.batch)
             self._network = network
+        self._find_batch(network, worker)
         return network
+
+    def _find_batch(self, network: Network, worker: Worker) -> None:
+        """Find the batch that pays, on a thread of its own, where engines are built beside the serving."""
+        if not network.untried:
+            return
+
+        def work() -> Network:
+            try:
+                found = find_batch(network, worker.call, lambda: self._network is network)
+                return worker.call(lambda: take(found)).result()
+            except CancelledError:  # the worker has stopped
+                return network
+            except Exception as error:
+                self.get_logger().warning(f"images go through the network one by one: {_words(error)}")
+                return network
+
+        def take(found: Network) -> Network:
+            with self._changing:
+                if self._network is network:
+                    worker.use(found.segmenter, found.batch)
+                    self._network = found
+            return found
+
+        Background(work)
 
     def _finish_swap(self, loading: Background) -> None:
         """Tell of a network that has taken over; if it failed, set the parameters back."""

@@ -32,6 +32,7 @@ class StandIn:
     classes = CAMVID
     input_size = (480, 360)
     building = engine_fault = ""
+    device_memory = None
 
     def __init__(self, model: str, **_: Any) -> None:
         number, _space, unit = model.partition(" ")

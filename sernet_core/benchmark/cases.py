@@ -71,10 +71,9 @@ class Entry:
         """One that no other entry of a run has."""
         return self.name_at(self.level)
 
-    def name_at(self, level: str, engine: str | None = None) -> str:
-        """Name of the entry of another level, and perhaps of the reference engine."""
-        which = engine or f"{self.case.engine} {self.case.precision}"
-        return f"{self.case.model} {which} {level}"
+    def name_at(self, level: str) -> str:
+        """Name of the same case's entry of another level."""
+        return f"{self.case.model} {self.case.engine} {self.case.precision} {level}"
 
 
 def levels_of(engine: Engine, classes: ClassSet, frames: Sequence[np.ndarray]) -> Mapping[str, Task]:
@@ -89,7 +88,7 @@ def levels_of(engine: Engine, classes: ClassSet, frames: Sequence[np.ndarray]) -
         "mask": lambda number: engine.segment(frames[number]),
         "overlay": with_overlay,
     }
-    if type(engine).segment is Engine.segment:  # elsewhere frame and mask are one launch
+    if type(engine).segment_batch is Engine.segment_batch:  # elsewhere frame and mask are one launch
         with torch.inference_mode():
             logits = [engine.logits(frame).clone() for frame in prepared]
         tasks["prepare"] = lambda number: engine.plan.prepare(frames[number])

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from sernet_core.benchmark.cases import LEVELS, PARTS
+from sernet_core.engines.plan import same_scale
 from sernet_core.report.charts import scatter_chart
 from sernet_core.report.style import STYLE
 
@@ -167,31 +168,58 @@ def _networks(report: Mapping[str, Any]) -> str:
 
 
 def _accuracy(report: Mapping[str, Any]) -> str:
-    """Accuracy against latency, for the models that state a figure on real frames, at the first size."""
+    """Accuracy against latency, for the models that state a figure on real frames, at the first size.
+
+    A figure belongs to the size that the network had then: rows that ran at another one are left out.
+    """
     rows = [
         row
         for row in report["rows"]
         if row["level"] == "mask" and row["precision"] in ("fp32", "int8")  # only these have figures
         if [row["width"], row["height"]] == report["done"][0]
     ]
-    points = [(row["median_ms"], miou, _short(row, rows)) for row in rows for miou in _mious(report, row)]
-    if not points:
+    width, height = report["done"][0] if rows else (0, 0)
+    points: list[tuple[float, float, str]] = []
+    left_out: list[str] = []
+    for row in rows:
+        ran_at = report.get("network_sizes", {}).get(row["model"], {}).get(f"{width}x{height}")
+        for miou, size in _mious(report, row):
+            if ran_at and size and same_scale(ran_at, size):
+                points.append((row["median_ms"], miou, _short(row, rows)))
+            else:
+                left_out.append(
+                    f"{_short(row, rows)} (ran at {_size_words(ran_at)}, scored at {_size_words(size)})"
+                )
+    if not points and not left_out:
         return ""
-    width, height = report["done"][0]
+    chart = scatter_chart(points, x_label="milliseconds", y_label="mIoU, %") if points else ""
+    words = (
+        f"<p>Left out, for the score is of another size: {escape(', '.join(left_out))}. "
+        "With input_size model the two are the same.</p>"
+        if left_out
+        else ""
+    )
     return (
         "<section><h2>Accuracy against latency <small>mIoU in percent on the validation part, as the "
         f"checkpoint or the int8 model states it; frame to mask at {width}x{height}</small></h2>"
-        f"{scatter_chart(points, x_label='milliseconds', y_label='mIoU, %')}</section>"
+        f"{chart}{words}</section>"
     )
 
 
-def _mious(report: Mapping[str, Any], row: Row) -> list[float]:
-    """mIoU in percent on real frames that are stated for a row's weights in its precision."""
+def _size_words(size: Sequence[int] | None) -> str:
+    return f"{size[0]}x{size[1]}" if size else "an unknown size"
+
+
+def _mious(report: Mapping[str, Any], row: Row) -> list[tuple[float, Sequence[int] | None]]:
+    """mIoU in percent on real frames that are stated for a row's weights in its precision.
+
+    Each with the width and height that the network had, where that is stated.
+    """
     if row["precision"] == "int8":
         scores = report["int8_accuracy"].get(row["model"])
-        return [scores["int8"]] if scores else []
+        return [(scores["int8"], scores.get("input_size"))] if scores else []
     return [
-        scores["miou"]
+        (scores["miou"], scores.get("input_size"))
         for name, scores in report["accuracy"].get(row["model"], {}).items()
         if name.endswith("/val") and not name.startswith("synthetic")
     ]

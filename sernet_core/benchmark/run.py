@@ -28,12 +28,17 @@ from sernet_core.engines.registry import ENGINES, engine_class
 from sernet_core.errors import InputError
 from sernet_core.peers.registry import PEERS, PeerConfig, cost  # makes their checkpoints readable, too
 from sernet_core.report.facts import machine, versions
+from sernet_core.runtime import InputSize
 from sernet_core.storage import make_folder, write_atomically
 
 RESULT, TABLE, PAGE = "benchmark.json", "benchmark.csv", "benchmark.html"
 Row = dict[str, Any]
-Extra = Callable[[Settings, Sequence[Entry], Sequence[np.ndarray]], AbstractContextManager[list[Entry]]]
-"""Further tasks for the turns of one size, given those that run in this process and the frames."""
+Extra = Callable[
+    [Settings, Sequence[Entry], Sequence[np.ndarray], dict[str, str]], AbstractContextManager[list[Entry]]
+]
+"""Further tasks for the turns of one size, given those that run in this process and the frames.
+
+The dictionary receives why something cannot be timed."""
 
 
 def run(settings: Settings, out: Path, extra: Extra | None = None, *, quiet: bool = False) -> dict[str, Any]:
@@ -119,6 +124,7 @@ def _begun(settings: Settings, out: Path) -> dict[str, Any]:
             for path in map(resolve_model, settings.models)
             if (made := read_quantised(path)) and made.scores
         },
+        "network_sizes": _network_sizes(settings),
         "costs": _costs(settings),
         "done": [],
         "faults": {},
@@ -141,7 +147,7 @@ def _measured(
     faults: dict[str, str] = {}
     frames = street_frames(height, width)
     entries = gather(settings, width, height, frames, faults)
-    with extra(settings, entries, frames) if extra else nullcontext([]) as more:
+    with extra(settings, entries, frames, faults) if extra else nullcontext([]) as more:
         entries += more
         tasks = {entry.name: entry.task for entry in entries}
         total = settings.repeats + WARM_UP
@@ -181,6 +187,18 @@ def _row(entry: Entry, entries: Sequence[Entry], times: Times) -> Row:
     if entry.split is not None:
         row["split_ms"] = dict(entry.split())
     return row
+
+
+def _network_sizes(settings: Settings) -> dict[str, dict[str, tuple[int, int]]]:
+    """Width and height at which each model sees the frames of each size."""
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    for model in settings.models:
+        sizing = InputSize.parse(settings.input_size, read_info(model).input_size)
+        networks = {f"{w}x{h}": sizing.of(h, w) for w, h in settings.sizes}
+        found[resolve_model(model).stem] = {
+            size: (width, height) for size, (height, width) in networks.items()
+        }
+    return found
 
 
 def _costs(settings: Settings) -> dict[str, Any]:

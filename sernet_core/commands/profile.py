@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     variant = parser.add_argument_group(
         "variant", "left out: the default network", argument_default=argparse.SUPPRESS
     )
-    variant.add_argument("--depth", type=int, help="of the encoder: 18, 34, 50 or 101 (50)")
+    variant.add_argument("--depth", type=int, help="of the encoder: 18, 29, 34, 50 or 101 (50)")
     variant.add_argument("--output-stride", type=int, help="16, 8 or 32 (16)")
     variant.add_argument("--classes", type=int, metavar="K", help="number of classes (11)")
     for switch, part in (("abm", "AbM"), ("dbn", "DbN"), ("afn1", "AfN1"), ("afn2", "AfN2")):

@@ -12,8 +12,9 @@ Look at the first crops, with their labels, before a long run:
 A final run with settings that are fixed, on all that may be trained on:
   sernet train --recipe config/train_camvid.yaml --data $SERNET_DATA/camvid --split train+val ...
 
-In two processes, each with a GPU of its own or, without GPUs, a share of the cores:
-  torchrun --nproc-per-node 2 --no-python -- sernet train --recipe ... --run camvid-a
+In two processes, each with a GPU of its own or, without GPUs, a share of the cores (torchrun gives each one
+thread; --threads says how many it shall have, here of eight cores):
+  torchrun --nproc-per-node 2 --no-python -- sernet train --recipe ... --run camvid-a --threads 4
 """
 
 from __future__ import annotations

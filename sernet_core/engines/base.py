@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sernet_core.checkpoint import CheckpointInfo, load_checkpoint, resolve_model
-from sernet_core.engines.cache import EngineCache
+from sernet_core.engines.cache import EngineCache, weights_hash
 from sernet_core.engines.graph import FrameNetwork
 from sernet_core.engines.plan import Plan
 from sernet_core.engines.upsample import Upsampler
@@ -78,6 +78,14 @@ class Source:
         network = checkpoint.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         frames = FrameNetwork(network, checkpoint.info.mean, checkpoint.info.std).eval()
         return cls(frames, checkpoint.info, resolve_model(model), device, precision, threads, cache)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a cached engine of this network depends on, whatever the engine.
+
+        The same weights can belong to two networks: dilations and gates, for one, have no parameters.
+        """
+        return {"weights": weights_hash(self.model), "network": repr(self.info.network)}
 
     @property
     def stride(self) -> int:

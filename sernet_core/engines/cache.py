@@ -99,7 +99,7 @@ class EngineCache:
             raise self._unwritable(error) from error
         try:
             build(work)
-            files = {path.name: _hash(path) for path in sorted(work.iterdir())}
+            files = {path.name: file_hash(path) for path in sorted(work.iterdir())}
             text = json.dumps({"key": dict(key), "files": files}, indent=2)
             (work / ENTRY).write_text(text + "\n")
             _put(work, entry)
@@ -161,12 +161,13 @@ def _is_whole(entry: Path, key: Mapping[str, Any]) -> bool:
     try:
         stored = json.loads((entry / ENTRY).read_text())
         return stored["key"] == json.loads(json.dumps(dict(key))) and all(
-            _hash(entry / name) == value for name, value in stored["files"].items()
+            file_hash(entry / name) == value for name, value in stored["files"].items()
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
-def _hash(path: Path) -> str:
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

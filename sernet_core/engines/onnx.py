@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from sernet_core.engines.base import Engine, Source
-from sernet_core.engines.cache import weights_hash
 from sernet_core.engines.graph import INPUT, OUTPUT, export_graph
 from sernet_core.engines.plan import Plan
 
@@ -29,7 +28,7 @@ class Onnx(Engine):
         super().__init__(source, plan)
         import onnxruntime
 
-        key = {"weights": weights_hash(source.model), "shape": "any", "versions": self.versions()}
+        key = {**source.identity, "shape": "any", "versions": self.versions()}
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = source.threads
         options.log_severity_level = 3

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from sernet_core.engines.base import Engine, Source
-from sernet_core.engines.cache import weights_hash
 from sernet_core.engines.graph import INPUT, OUTPUT, export_graph
 from sernet_core.engines.plan import Plan
 from sernet_core.engines.quantised import quantised
@@ -59,7 +58,7 @@ class OpenVino(Engine):
     def _converted(self, source: Source) -> Path:
         batch = self.plan.batch
         shape = "any" if batch == 1 else f"{batch} of any"
-        key = {"weights": weights_hash(source.model), "shape": shape, "versions": self.versions()}
+        key = {**source.identity, "shape": shape, "versions": self.versions()}
 
         def build(folder: Path) -> None:
             convert(source, folder / "model.xml", batch)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+
+_NEAR = 1.1  # times the pixels, or a part of them: rounding, and what "as many pixels" leaves open
+
+
+def same_scale(one: Sequence[int], other: Sequence[int]) -> bool:
+    """Whether two sizes of a network's input have about as many pixels, whatever their aspects."""
+    return 1 / _NEAR <= one[0] * one[1] / (other[0] * other[1]) <= _NEAR
 
 
 @dataclass(frozen=True)

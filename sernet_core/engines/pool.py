@@ -10,7 +10,7 @@ from collections import OrderedDict
 from sernet_core.engines.base import Engine, Source
 from sernet_core.engines.choose import build, reference
 from sernet_core.engines.plan import Plan
-from sernet_core.errors import SernetError
+from sernet_core.errors import EngineError, SernetError
 
 KEPT = 8
 _log = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ class EnginePool:
 
     Attributes:
         fault: Why the last engine could not be built in the background, so that eager serves; "" if it could.
+            One for several frames at once is not meant: without it they go one by one.
     """
 
     def __init__(self, source: Source, name: str, *, background: bool) -> None:
@@ -35,6 +36,7 @@ class EnginePool:
         self._ready: OrderedDict[tuple[Plan, str], Engine] = OrderedDict()
         self._lock = threading.Lock()
         self._since: float | None = None
+        self._failed: dict[tuple[Plan, str], str] = {}  # of batches
         self.fault = ""
 
     @property
@@ -51,7 +53,8 @@ class EnginePool:
             name: Of an engine, perhaps with its precision, in the place of the pool's own.
 
         Raises:
-            EngineError: It cannot be built (never in the background: then `fault` says so).
+            EngineError: It cannot be built (never in the background: then `fault` says so), or it is for a
+                batch and could not be built before.
             ConfigError: The engine cache cannot be written.
         """
         key = (plan, name or self._name)
@@ -59,6 +62,8 @@ class EnginePool:
             if key in self._ready:
                 self._ready.move_to_end(key)
                 return self._ready[key]
+        if key in self._failed:
+            raise EngineError(self._failed[key])
         if not self._background:
             self._build(*key)
             return self._ready[key]
@@ -71,20 +76,32 @@ class EnginePool:
         self._since = self._since or time.monotonic()
         try:
             self._keep(plan, name, build(name, self._source, plan))
+        except Exception as error:
+            if plan.batch > 1:
+                self._failed[plan, name] = _words(error)
+                _log.warning("no batches of %d: %s", plan.batch, _words(error))
+            raise
         finally:
             self._since = None
 
     def _build_aside(self, plan: Plan, name: str) -> None:
         try:
             self._build(plan, name)
-            self.fault = ""
         except Exception as error:  # whatever it is, a thread of its own must not die of it unheard
-            self.fault = str(error) if isinstance(error, SernetError) else f"{type(error).__name__}: {error}"
+            if plan.batch > 1:
+                return
+            self.fault = _words(error)
             _log.error("eager serves: %s", self.fault)
             self._keep(plan, name, reference(self._source, plan))
+        else:
+            self.fault = "" if plan.batch == 1 else self.fault
 
     def _keep(self, plan: Plan, name: str, engine: Engine) -> None:
         with self._lock:
             self._ready[plan, name] = engine
             while len(self._ready) > KEPT:
                 self._ready.popitem(last=False)
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, SernetError) else f"{type(error).__name__}: {error}"

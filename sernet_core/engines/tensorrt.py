@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sernet_core.engines.base import Source
-from sernet_core.engines.cache import device_name, weights_hash
+from sernet_core.engines.cache import device_name
 from sernet_core.engines.device import DeviceEngine, lean_network
 from sernet_core.engines.eager import PRECISIONS
 from sernet_core.engines.graph import FrameNetwork
@@ -44,7 +44,7 @@ class TensorRt(DeviceEngine):
 
         lean = lean_network(source.model, PRECISIONS[self.precision])
         key = {
-            "weights": weights_hash(source.model),
+            **source.identity,
             "shape": (self.plan.batch, *self.plan.padded),
             "precision": self.precision,
             "device": device_name(source.device),

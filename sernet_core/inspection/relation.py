@@ -106,7 +106,8 @@ def figures_of(relation: Relation, probe: Probe, names: list[str], every: int) -
     # Of fewer than five stretches, draws would hardly differ.
     block = max(1, min(STRETCH // every, len(relation.stems) // 5))
     counts = np.stack(relation.counts)
-    quality = np.array([mean_iou(iou_of(one)) or np.nan for one in relation.counts])
+    whole = mean_iou(iou_of(counts.sum(0)))
+    quality = np.array([mean_iou(iou_of(one)) for one in relation.counts], float)  # None becomes nan
     gates = {}
     for name, activity in relation.activity.items():
         values = np.array(activity)
@@ -133,7 +134,7 @@ def figures_of(relation: Relation, probe: Probe, names: list[str], every: int) -
         "frames": len(relation.stems),
         "every": every,
         "frames_together": block,
-        "miou": _plain(mean_iou(iou_of(counts.sum(0))) or np.nan),
+        "miou": None if whole is None else _plain(whole),
         "gates": gates,
         "without": parts,
     }

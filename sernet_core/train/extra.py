@@ -7,6 +7,9 @@ such a class, the label is void: it teaches neither what is wrong nor what the m
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from sernet_core.datasets import Dataset, Sample, read_label
-from sernet_core.errors import ConfigError
+from sernet_core.errors import ConfigError, InputError
 from sernet_core.labels import IGNORE
 from sernet_core.runtime import Segmenter
 from sernet_core.storage import write_atomically
@@ -40,10 +43,17 @@ class Extra:
     dataset: Dataset
     model: Path | None = None
 
-    def prepare(self, folder: Path, processes: Processes) -> Dataset:
+    def prepare(
+        self, folder: Path, processes: Processes, stopped: threading.Event | None = None
+    ) -> Dataset | None:
         """The data set as it is trained on; with a model, its masked labels lie in the run folder.
 
         Labels that are there already are not made again.
+
+        Args:
+            folder: Run folder.
+            processes: Those that share the run, and this work.
+            stopped: Set from elsewhere to give up, which gives None.
 
         Raises:
             ConfigError: The model has other classes, or the data set labels all of them.
@@ -54,16 +64,24 @@ class Extra:
         segmenter = Segmenter.load(self.model, device=str(processes.device))
         if difference := segmenter.info.classes.difference(self.dataset.classes):
             raise ConfigError(f"{self.model} has other classes than {self.dataset.name}: {difference}")
-        labels = folder / f"extra-{file_sha256(self.model)[:12]}"
+        labels = folder / f"extra-{self._key(self.model)}"
         shared = range(processes.index, len(self.dataset), processes.count)
         todo = [index for index in shared if not _path(labels, self.dataset.stems[index]).is_file()]
         for index in tqdm(todo, "mask the second data set", unit="frame", disable=None):
+            if stopped is not None and stopped.is_set():
+                break
             sample = self.dataset[index]
             seen = np.isin(segmenter.segment(sample.image).mask, self.missing).astype(np.uint8)
             near = cv2.dilate(seen, np.ones((2 * MARGIN + 1, 2 * MARGIN + 1), np.uint8))
             _write(_path(labels, sample.stem), np.where(near, np.uint8(IGNORE), truth(self.dataset, sample)))
-        processes.wait()
+        if processes.any(stopped is not None and stopped.is_set()):  # waits for all of them
+            return None
         return _Relabelled(self.dataset, labels)
+
+    def _key(self, model: Path) -> str:
+        """Twelve digits for all that the masked labels depend on, but for the frames themselves."""
+        parts = [file_sha256(model), self.dataset.name, self.missing, self.dataset.stems, MARGIN]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
     @functools.cached_property
     def missing(self) -> list[int]:
@@ -105,7 +123,15 @@ class _Relabelled:
 
     def __getitem__(self, index: int) -> Sample:
         sample = self._dataset[index]
-        return replace(sample, label=read_label(_path(self._labels, sample.stem), self.classes))
+        path = _path(self._labels, sample.stem)
+        label = read_label(path, self.classes)
+        if label.shape != sample.image.shape[:2]:
+            own, wanted = (f"{width}x{height}" for height, width in (label.shape, sample.image.shape[:2]))
+            raise InputError(
+                f"{path}: a label of {own} for a frame of {wanted}: the data set has changed; "
+                f"remove {self._labels}"
+            )
+        return replace(sample, label=label)
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))

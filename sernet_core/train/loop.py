@@ -106,7 +106,9 @@ def train(
                 if transfer and processes.first:
                     tqdm.write(str(transfer))
             state.reset_average()
-        second = extra.prepare(folder, processes) if extra is not None else None
+        second = extra.prepare(folder, processes, stopped) if extra is not None else None
+        if extra is not None and second is None:
+            return False
         stream = TrainingStream(recipe, dataset, second)
         guide = Teacher(teacher, processes.device, mixed=recipe.precision == "bf16") if teacher else None
         learner = Learner(state, _class_weights(recipe, dataset), processes, guide)

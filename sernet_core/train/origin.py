@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sernet_core.checkpoint import Checkpoint
+from sernet_core.checkpoint import Checkpoint, read_info
 from sernet_core.datasets import Dataset
 from sernet_core.errors import CheckpointError
 from sernet_core.train.parts import parts_of
@@ -29,8 +29,8 @@ def describe_origin(
 
     A run on several parts of a data set names them (`parts`): with val among them nothing was held back.
 
-    The training list (`stems`) includes those of the model the run starts from and of its teacher: what they
-    have seen, the run has too.
+    The training list (`stems`) includes those of the model the run starts from, of its teacher and of the one
+    that masks the second data set: what they have seen, the run has too.
 
     Raises:
         CheckpointError: The encoder's or the model's file cannot be read.
@@ -47,6 +47,8 @@ def describe_origin(
         origin["parts"] = parts
     if extra is not None:
         stems |= set(extra.dataset.stems)
+        if extra.model is not None:
+            stems |= set(read_info(extra.model).data.get("stems", ()))
         origin["extra"] = extra.describe(recipe.extra_share)
     if encoder is not None:
         origin["encoder"] = {"file": encoder.name, "sha256": file_sha256(encoder)}

@@ -64,7 +64,9 @@ def open_parts(root: str, split: str) -> Dataset:
         return open_dataset(root, split)
     if len(set(names)) < len(names):
         raise ConfigError(f"--split {split}: names a part twice")
-    return JoinedParts(Path(root).name, {name: open_dataset(root, name) for name in names})
+    return JoinedParts(
+        Path(root).expanduser().absolute().name, {name: open_dataset(root, name) for name in names}
+    )
 
 
 def parts_of(dataset: Dataset) -> list[str]:

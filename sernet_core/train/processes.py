@@ -81,10 +81,6 @@ class Processes:
         """What the first process passes here; the others wait for it."""
         return self.any(flag and self.first)
 
-    def wait(self) -> None:
-        """Wait until every process is here."""
-        self.any(False)
-
 
 @contextlib.contextmanager
 def join_processes(device: str) -> Iterator[Processes]:

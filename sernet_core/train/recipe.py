@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -16,6 +17,7 @@ _NOT_NEGATIVE = (
     "rate",
     "encoder_rate",
     "weight_decay",
+    "poly_power",
     "auxiliary_weight",
     "distil_weight",
     "region_weight",
@@ -127,7 +129,9 @@ class Recipe:
         for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}: must not be negative, got {getattr(self, name)}")
-        if self.distil_temperature <= 0:
+            if not math.isfinite(getattr(self, name)):
+                raise ConfigError(f"{name}: must be a finite number, got {getattr(self, name)}")
+        if not 0 < self.distil_temperature < math.inf:
             raise ConfigError(f"distil_temperature: must be positive, got {self.distil_temperature}")
         if self.seed >= 2**63:
             raise ConfigError(f"seed: must be below 2**63, got {self.seed}")

@@ -23,6 +23,11 @@ def check_start(start: Checkpoint, network: NetworkConfig) -> None:
     pruned = PRUNED_FROM.get(network.depth) == given.depth
     if not same and not (pruned and (given.abm, given.gate) == (network.abm, network.gate)):
         raise ConfigError(f"the model to start from is another network than the recipe's: {given}")
+    if not same and network.output_stride == 32:
+        raise ConfigError(
+            f"output_stride: 32 gives depth {network.depth} a layer that the model to start from, of depth "
+            f"{given.depth}, has no weights for; take 16 or 8"
+        )
 
 
 def load_start(network: SernetFormer, start: Checkpoint, classes: ClassSet) -> Transfer | None:

@@ -14,7 +14,7 @@ import pytest
 from small_run import SMALL, Frames, noise_frames
 
 from sernet_core.ablation import run as module
-from sernet_core.ablation.differences import paired, spread
+from sernet_core.ablation.differences import paired, spread, t95
 from sernet_core.ablation.rows import BASE, choose, rows_of
 from sernet_core.ablation.run import PAGE, RESULT, TABLE, Plan, run
 from sernet_core.cli import main
@@ -59,6 +59,14 @@ def test_differences_are_paired_by_seed() -> None:
     assert single is not None and single["low"] is None and single["verdict"] == "not shown"
     assert paired({0: 1.0}, {1: 1.0}) is None
     assert spread([1.0, 3.0]) == {"mean": 2.0, "sd": 1.4142, "low": 1.0, "high": 3.0, "seeds": 2}
+
+
+@pytest.mark.parametrize(
+    ("freedom", "quantile"), [(1, 12.706), (9, 2.262), (10, 2.228), (20, 2.086), (30, 2.042), (60, 2.000)]
+)
+def test_quantiles_of_students_t(freedom: int, quantile: float) -> None:
+    assert t95(freedom) == pytest.approx(quantile, abs=0.003)
+    assert t95(freedom) > t95(freedom + 1) > 1.96
 
 
 def plan_of(rows: list[str], **more: Any) -> Plan:

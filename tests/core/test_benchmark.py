@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from sernet_core.benchmark import run as module
-from sernet_core.benchmark.cases import PARTS, TUTORIAL, Entry, tutorial
+from sernet_core.benchmark.cases import PARTS, TUTORIAL, Entry, levels_of, tutorial
 from sernet_core.benchmark.gather import Settings
-from sernet_core.benchmark.page import stages_of
+from sernet_core.benchmark.page import _accuracy, stages_of
 from sernet_core.benchmark.run import run
 from sernet_core.benchmark.timing import SLOW_REPEATS, WARM_UP, interleave, speedup, summary
 from sernet_core.checkpoint import load_checkpoint
@@ -23,6 +23,7 @@ from sernet_core.cli import main
 from sernet_core.engines.base import Source
 from sernet_core.engines.cache import EngineCache
 from sernet_core.engines.choose import build
+from sernet_core.engines.eager import Eager
 from sernet_core.engines.parity import street_frames
 from sernet_core.engines.plan import Plan
 from sernet_core.errors import InputError
@@ -85,6 +86,49 @@ def test_tutorial_pipeline_gives_the_same_overlay(small_model: Path) -> None:
     wanted = overlay(frames[0], mask, source.info.classes, 0.5)
     found = tutorial(source, plan, frames)(0)
     assert np.mean(np.abs(found.astype(int) - wanted).max(-1) <= 1) > 0.999
+
+
+class OneLaunch(Eager):
+    """Frame and mask are one launch, which cannot be taken apart."""
+
+    def segment_batch(self, images, *, confidence: bool = False):
+        return super().segment_batch(images, confidence=confidence)
+
+
+def test_what_is_one_launch_has_no_parts(small_model: Path) -> None:
+    source, frames = Source.load(small_model, EngineCache(Path("unused"))), street_frames(64, 96, 1)
+    plan = Plan((64, 96), (64, 96), 16)
+    assert set(PARTS) <= levels_of(Eager(source, plan), source.info.classes, frames).keys()
+    assert not set(PARTS) & levels_of(OneLaunch(source, plan), source.info.classes, frames).keys()
+
+
+def test_accuracy_is_shown_at_the_size_that_it_was_scored_at() -> None:
+    row = {
+        "engine": "eager",
+        "precision": "fp32",
+        "level": "mask",
+        "width": 480,
+        "height": 360,
+        "median_ms": 9.0,
+    }
+    report = {
+        "rows": [row | {"model": name} for name in ("right", "other", "silent")],
+        "done": [[480, 360]],
+        "accuracy": {
+            "right": {"camvid/val": {"miou": 70.1, "input_size": [640, 480]}},
+            "other": {"camvid/val": {"miou": 60.2, "input_size": [640, 480]}},
+            "silent": {"camvid/val": {"miou": 50.3}},
+        },
+        "network_sizes": {
+            "right": {"480x360": [640, 480]},
+            "other": {"480x360": [480, 360]},
+            "silent": {"480x360": [480, 360]},
+        },
+    }
+    chart, _, words = _accuracy(report).partition("Left out")
+    assert "right, eager fp32" in chart and "other" not in chart and "silent" not in chart
+    assert "other, eager fp32 (ran at 480x360, scored at 640x480)" in words
+    assert "silent, eager fp32 (ran at 480x360, scored at an unknown size)" in words
 
 
 def settings_of(model: Path, **changes) -> Settings:
@@ -171,7 +215,10 @@ def test_further_tasks_take_turns_and_tell_their_stages(small_model: Path, tmp_p
     asked: list[int] = []
 
     @contextmanager
-    def extra(settings: Settings, entries: Sequence[Entry], frames: Sequence[np.ndarray]):
+    def extra(
+        settings: Settings, entries: Sequence[Entry], frames: Sequence[np.ndarray], faults: dict[str, str]
+    ):
+        faults["slow steam message"] = "its node does not answer"
         eager = next(entry for entry in entries if entry.level == "mask")
         yield [Entry(eager.case, "message", asked.append, 12.34, lambda: {"decode": 1.5, "total": 0.001})]
         asked.append(-1)
@@ -183,7 +230,8 @@ def test_further_tasks_take_turns_and_tell_their_stages(small_model: Path, tmp_p
     stages = stages_of([*report["rows"][:-2], row])
     assert set(stages) >= {"prepare", "network", "upsample", "node: decode", "delivery", "message to mask"}
     assert stages["delivery"] == pytest.approx(row["median_ms"] - 0.001)
-    assert "1.50" in (tmp_path / "benchmark.html").read_text()
+    page = (tmp_path / "benchmark.html").read_text()
+    assert "1.50" in page and "slow steam message: its node does not answer" in page
     with pytest.raises(InputError, match="other settings"):  # without nodes it is another run
         run(settings_of(small_model, sizes=((96, 64),)), tmp_path, quiet=True)
 

@@ -126,6 +126,30 @@ def test_a_plain_tree_with_colours_by_its_class_file(tmp_path: Path) -> None:
     assert label_of(tmp_path, "val")[:2] == [1, 0]
 
 
+def plain_tree(root: Path, *splits: str) -> Path:
+    for split in splits:
+        trees.write_image(root / split / f"images/{split}0.png")
+        trees.write_label(root / split / f"labels/{split}0.png", [0, 1])
+    return root
+
+
+def test_a_folder_without_images_does_not_harm_the_other_parts(tmp_path: Path) -> None:
+    root = plain_tree(tmp_path, "val")
+    (root / "test/images").mkdir(parents=True)
+    assert open_dataset(root, "val").stems == ["val0"]
+    with pytest.raises(InputError, match="test/images: no images in this folder"):
+        open_dataset(root, "test")
+
+
+def test_an_empty_list_lists_nothing(tmp_path: Path) -> None:
+    root = plain_tree(tmp_path, "train", "val")
+    assert open_dataset(root, "train").stems == ["train0"]
+    (root / "train.txt").write_text("\n")
+    with pytest.raises(InputError, match="split train: there is no frame in it"):
+        open_dataset(root, "train")
+    assert open_dataset(root, "val").stems == ["val0"]
+
+
 def test_class_file_with_camvids_32_classes_means_its_eleven(tmp_path: Path) -> None:
     root = trees.folders(tmp_path, "{split}", "{split}_labels", list(CAMVID32), "_L")
     rows = [f"class{number}, {r}, {g}, {b}" for number, (r, g, b) in enumerate(CAMVID32)]

@@ -228,6 +228,36 @@ def test_a_build_that_fails_aside_leaves_eager_and_a_reason(small_model, tmp_pat
         load(small_model, tmp_path, "broken").segment(FRAME)
 
 
+class Lone(Quick):
+    """Cannot be built for more than a frame at once."""
+
+    name = "lone"
+    batches = ("cpu",)
+    tried = 0
+
+    def __init__(self, source, plan) -> None:
+        if plan.batch > 1:
+            type(self).tried += 1
+            raise RuntimeError("no room for two")
+        super().__init__(source, plan)
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_a_batch_that_cannot_be_built_is_no_fault_and_is_tried_once(
+    small_model, tmp_path, contend, caplog, background: bool
+) -> None:
+    contend(Lone)
+    Lone.tried = 0
+    segmenter = load(small_model, tmp_path, "lone", background=background)
+    segmenter.segment(FRAME)
+    until(lambda: not segmenter.building)
+    for _ in range(3):
+        assert [one.mask.shape for one in segmenter.segment_many([FRAME, FRAME])] == [FRAME.shape[:2]] * 2
+        until(lambda: not segmenter.building)
+    assert Lone.tried == 1 and segmenter.engine == "lone" and segmenter.engine_fault == ""
+    assert caplog.text.count("no room for two") == 1 and "no batches of 2" in caplog.text
+
+
 def test_no_error_aside_is_tried_again_with_each_frame(small_model, tmp_path, contend, monkeypatch) -> None:
     contend(Quick)
     monkeypatch.setattr(pool, "build", lambda *_: 1 / 0)

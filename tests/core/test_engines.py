@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import nn
 
-from sernet_core.checkpoint import load_checkpoint
+from sernet_core.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from sernet_core.cli import main
 from sernet_core.engines import base
 from sernet_core.engines.base import Engine, Source
-from sernet_core.engines.cache import EngineCache, default_folder
+from sernet_core.engines.cache import EngineCache, default_folder, weights_hash
 from sernet_core.engines.choose import build
 from sernet_core.engines.eager import Eager
 from sernet_core.engines.folding import fold_batch_norms
@@ -25,6 +25,7 @@ from sernet_core.engines.parity import street_frames
 from sernet_core.engines.plan import Plan
 from sernet_core.engines.registry import CHOICES, ENGINES, engine_class
 from sernet_core.errors import ConfigError, EngineError, InputError
+from sernet_core.labels import CAMVID
 from sernet_core.network import NetworkConfig, build_network
 from sernet_core.runtime import Segmenter
 
@@ -107,6 +108,27 @@ def test_segmenter_takes_frames_of_one_size_at_once_where_that_pays(
             assert (answer.mask == mask).mean() > 0.999
     assert [type(answer) for answer in segmenter.segment_many([broken, broken])] == [InputError] * 2
     assert segmenter.segment_many([]) == []
+
+
+def test_networks_that_share_weights_share_no_cached_engine(tmp_path: Path) -> None:
+    runnable("openvino")
+    torch.manual_seed(0)
+    cache = EngineCache(tmp_path / "cache")
+    plan, found = Plan((64, 96), (64, 96), 16), []
+    weights = None
+    for rates in ((1, 2, 3), (2, 4, 6)):
+        config = NetworkConfig(depth=18, dbn_rates=rates)
+        network = build_network(config)
+        weights = weights or network.state_dict()
+        network.load_state_dict(weights)
+        path = tmp_path / f"{rates[0]}.safetensors"
+        save_checkpoint(path, network, CheckpointInfo(config, CAMVID, (96, 64), notice="test"))
+        source = Source.load(path, cache, threads=1)
+        found.append(weights_hash(source.model))
+        frame = plan.prepare(street_frames(64, 96, 1)[0])
+        eager, openvino = (build(name, source, plan).logits(frame) for name in ("eager", "openvino"))
+        assert (openvino - eager).abs().max() / eager.abs().max() < 1e-4
+    assert found[0] == found[1]
 
 
 def test_openvino_computes_in_the_precision_it_says(small_model: Path) -> None:

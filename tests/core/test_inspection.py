@@ -19,9 +19,10 @@ from sernet_core.datasets import open_dataset
 from sernet_core.engines.base import Source
 from sernet_core.engines.cache import EngineCache
 from sernet_core.errors import ConfigError, InputError
+from sernet_core.frame_scores import frame_counts
 from sernet_core.inspection.pictures import directions, energy, heat
 from sernet_core.inspection.probe import PARTS, Probe, switched_off
-from sernet_core.inspection.relation import relate
+from sernet_core.inspection.relation import Relation, figures_of, relate
 from sernet_core.labels import CAMVID
 from sernet_core.network import NetworkConfig, build_network
 from sernet_core.runtime import Segmenter
@@ -189,6 +190,24 @@ def test_a_split_relates_gates_and_parts_to_quality(model: Path, tree: Path, tmp
     assert np.median(activities) == pytest.approx(figures["gates"]["AbM3"]["activity"]["median"], abs=1e-3)
     page = (out / "inspect.html").read_text()
     assert "without DbN" in page and page.count("<svg") == 5 and "https:" not in page
+
+
+def test_masks_that_are_all_wrong_count(probe: Probe) -> None:
+    """Nine frames whose quality grows with a gate's activity, from an mIoU of 0 on."""
+    truth = np.zeros((10, 10), np.uint8)
+    relation = Relation(stems=[f"f{index}" for index in range(9)])
+    for index in range(9):
+        mask = np.ones_like(truth)
+        mask[:index] = 0
+        relation.counts.append(frame_counts(truth, mask, 2))
+    relation.activity["AbM1"] = [
+        100.0,
+        *map(float, range(1, 9)),
+    ]  # against the order in the first frame alone
+    relation.contrast["AbM1"] = [1.0] * 9
+    assert figures_of(relation, probe, ["a", "b"], 1)["gates"]["AbM1"]["with_miou"]["value"] < 1
+    relation.counts = relation.counts[:1] * 9
+    assert figures_of(relation, probe, ["a", "b"], 1)["miou"] == 0.0
 
 
 def test_what_cannot_be_related(probe: Probe, tree: Path) -> None:

@@ -77,6 +77,28 @@ def test_pasted_objects_stand_where_they_could() -> None:
     assert (plain.image == 50).all() and (plain.label[60:] == ROAD).all()
 
 
+def test_a_mirrored_object_stands_on_its_mirrored_foot() -> None:
+    """A sign that reaches far out to one side of its pole, over a road no wider than the pole."""
+    sample = street("o")
+    label = sample.label
+    assert label is not None
+    label[30:80, 50:54], label[30:40, 50:80] = POLE, SIGN
+    bank = ObjectBank(Frames([sample]), (POLE, SIGN))
+    plain = street()
+    assert plain.label is not None
+    plain.label[60:] = BUILDING
+    plain.label[60:, 76:84] = ROAD
+    sides = set()
+    for seed in range(400):
+        _, found = bank.paste(plain.image, plain.label, 1, np.random.default_rng(seed))
+        pole = np.argwhere(found == POLE)
+        if len(pole):
+            bottom, columns = pole[:, 0].max(), pole[:, 1]
+            assert (plain.label[bottom + 1, columns] == ROAD).any()
+            sides.add(bool(np.argwhere(found == SIGN)[:, 1].mean() > columns.mean()))
+    assert sides == {False, True}
+
+
 def test_objects_find_no_place_where_nothing_bears_them() -> None:
     bank = ObjectBank(Frames([with_objects()]), RARE)
     walls = np.full((HEIGHT, WIDTH), BUILDING, np.uint8)

@@ -79,6 +79,15 @@ def test_a_run_starts_from_the_deeper_model() -> None:
     assert all(torch.equal(network.head.state_dict()[key], value) for key, value in fresh.items())
 
 
+def test_no_run_starts_at_a_stride_that_needs_layers_the_deeper_one_lacks() -> None:
+    with torch.device("meta"):
+        start = model(NetworkConfig(depth=50))
+    with pytest.raises(ConfigError, match="output_stride: 32 gives depth 29 a layer"):
+        check_start(start, NetworkConfig(depth=29, output_stride=32))
+    check_start(start, NetworkConfig(depth=29, output_stride=8))
+    check_start(start, NetworkConfig(depth=50))
+
+
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,10 @@ from sernet_core.engines.base import Source, missing_packages
 from sernet_core.engines.cache import EngineCache
 from sernet_core.engines.choose import build
 from sernet_core.engines.openvino import import_openvino
-from sernet_core.engines.parity import street_frames
+from sernet_core.engines.parity import Parity, street_frames
 from sernet_core.engines.plan import Plan
-from sernet_core.engines.quantised import Quantised, quantised_path, read_quantised
-from sernet_core.errors import ConfigError, EngineError
+from sernet_core.engines.quantised import Quantised, quantised, quantised_path, read_quantised
+from sernet_core.errors import ConfigError, EngineError, InputError
 from sernet_core.evaluate import evaluate
 from sernet_core.quantize import quantize
 from sernet_core.runtime import Segmenter
@@ -117,13 +119,16 @@ def race(winner: str) -> dict:
 
 
 def test_scores_are_kept_and_decide_for_auto(
-    quantized: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    quantized: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert read_quantised(quantized).scores == {} and "not known" in read_quantised(quantized).doubt
     model = tmp_path / "scored.safetensors"
     shutil.copy(quantized, model)
     streets = relabelled(model, 3)
-    quantize(source_of(model), streets, frames=2, score=streets, quiet=True)
+    quantize(source_of(model), open_dataset("synthetic", "train"), frames=2, score=streets, quiet=True)
     made = read_quantised(model)
     assert made.scores["split"] == "streets/val" and made.scores["fp32"] == 100.0
     segmenter = Segmenter.load(model, device="cpu", engine="openvino", precision="int8", threads=1)
@@ -134,6 +139,8 @@ def test_scores_are_kept_and_decide_for_auto(
 
     # Whether auto builds it is the figure's alone to say; whether it wins is the machine's.
     tried: list[str] = []
+    warned: list[str] = []
+    monkeypatch.setattr(choose._log, "warning", lambda words, *values: warned.append(words % values))
 
     def outcome(found: Quantised, winner: str):
         tried.clear()
@@ -151,7 +158,110 @@ def test_scores_are_kept_and_decide_for_auto(
     assert outcome(found(made.weights, "b", 0.5), "openvino:int8") == ("openvino", "int8")
     assert "openvino:int8" in tried
     assert outcome(found("other weights", "c", 0.0), "eager") == ("eager", "fp32")
+    assert any("int8 is out" in words and "was made from other weights" in words for words in warned)
     assert tried and "openvino:int8" not in tried
+
+
+def copied(quantized: Path, folder: Path) -> Path:
+    """A copy of the quantised model and its checkpoint."""
+    folder.mkdir()
+    for file in quantized.parent.glob("small.*"):
+        shutil.copy(file, folder / file.name)
+    return folder / quantized.name
+
+
+def test_two_files_that_do_not_belong_together_are_refused(quantized: Path, tmp_path: Path) -> None:
+    model = copied(quantized, tmp_path / "model")
+    assert read_quantised(model).sha256 and quantised(source_of(model, "int8")) == quantised_path(model)
+    weights = quantised_path(model).with_suffix(".bin")
+    code = bytearray(weights.read_bytes())
+    code[len(code) // 2] ^= 1
+    weights.write_bytes(code)
+    assert "of two models" in read_quantised(model).doubt
+    with pytest.raises(EngineError, match=r"of two models; sernet quantize .* anew"):
+        build("openvino", source_of(model, "int8"), PLAN)
+    # A file that does not name its weights, as older ones do not, is taken as it is.
+    path = quantised_path(model)
+    text = path.read_text()
+    path.write_text("".join(line for line in text.splitlines(True) if "<bin_sha256" not in line))
+    assert len(path.read_text()) < len(text) and quantised(source_of(model, "int8")) == path
+
+
+def test_no_moment_has_files_of_two_models(quantized: Path, tmp_path: Path, monkeypatch) -> None:
+    model = copied(quantized, tmp_path / "model")
+    replace, seen = Path.replace, []
+
+    def failing(self: Path, target: Path) -> Path:
+        if target.suffix == ".xml":
+            raise OSError("the lights went out")
+        seen.append(quantised_path(model).exists())
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", failing)
+    with pytest.raises(InputError, match="cannot be written"):
+        quantize(source_of(model), open_dataset("synthetic", "train"), frames=2, quiet=True)
+    assert seen == [False] and read_quantised(model) is None
+
+
+def test_frames_are_not_both_calibrated_and_scored_on(quantized: Path) -> None:
+    frames = [Sample(f"s{index}", frame, None) for index, frame in enumerate(street_frames(64, 96, 3))]
+    with pytest.raises(ConfigError, match=r"score: 1 frames of b/val are calibrated on too, such as s0"):
+        quantize(
+            source_of(quantized), Frames(frames, "a/train"), score=Frames(frames[:1], "b/val"), quiet=True
+        )
+
+
+def test_doubt(tmp_path: Path) -> None:
+    def made(**scores) -> Quantised:
+        return Quantised(
+            tmp_path / "a.int8.xml", "", "", {"split": "a/val", "fp32": 60.0, "int8": 60.0} | scores
+        )
+
+    assert made().doubt == made().doubt_at(64, 96) == ""
+    assert made(int8=59.0).doubt_at(64, 96).startswith("costs 1.00 points")
+    assert "not on real frames" in made(split="synthetic/val").doubt
+    sized = made(input_size=[640, 480])
+    assert (
+        sized.doubt == sized.doubt_at(480, 640) == sized.doubt_at(416, 739) == ""
+    )  # the same pixels at 16:9
+    assert sized.doubt_at(720, 960) == "its accuracy is known at 640x480, not at 960x720"
+    assert sized.doubt_at(240, 320)
+
+
+@pytest.mark.parametrize("scores", ['{"fp32": 60.0}', '{"split": "a", "fp32": "60", "int8": 60.0}', "[1]"])
+def test_scores_that_lack_a_figure_are_none(tmp_path: Path, scores: str) -> None:
+    model = tmp_path / "odd.safetensors"
+    root = ElementTree.Element("net")
+    facts = ElementTree.SubElement(ElementTree.SubElement(root, "rt_info"), "sernet")
+    for name, value in (("weights", "abc"), ("scores", scores)):
+        ElementTree.SubElement(facts, name, value=value)
+    ElementTree.ElementTree(root).write(quantised_path(model))
+    quantised_path(model).with_suffix(".bin").write_bytes(b"")
+    made = read_quantised(model)
+    assert made is not None and made.words == "not scored" and "not known" in made.doubt
+
+
+def test_the_shipped_int8_model_stays_in_use() -> None:
+    source = Source.load("sernet-r29-camvid", EngineCache(Path("unused")))
+    assert quantised(source).is_file()
+    assert read_quantised(source.path).doubt_at(480, 640) == ""
+
+
+def test_int8_wins_by_a_clear_lead_alone(
+    quantized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = {"split": "a/val", "fp32": 60.0, "int8": 60.0}
+    facts = read_quantised(quantized)
+    monkeypatch.setattr(choose, "read_quantised", lambda _: Quantised(facts.path, facts.weights, "", scores))
+    monkeypatch.setitem(choose.CONTENDERS, "cpu", ("openvino",))
+    for int8, winner in ((0.9, "fp32"), (0.8, "int8")):
+        speeds = {"openvino": 1.0, "openvino:int8": int8, "eager": 5.0}
+        monkeypatch.setattr(
+            choose, "compare", lambda _, engines, __, s=speeds: {n: Parity(1.0, 100.0, s[n]) for n in engines}
+        )
+        cache = EngineCache(tmp_path / winner)
+        engine = build("auto", dataclasses.replace(source_of(quantized), cache=cache), PLAN)
+        assert (engine.name, engine.precision) == ("openvino", winner)
 
 
 def test_refusals(small_model: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import types
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,12 +17,13 @@ from small_run import SMALL, Frames, noise_frames
 
 from sernet_core.checkpoint import read_info
 from sernet_core.cli import main
-from sernet_core.errors import CheckpointError, ConfigError
+from sernet_core.errors import CheckpointError, ConfigError, InputError
 from sernet_core.labels import CAMVID, IGNORE, ClassSet
 from sernet_core.media import read_unchanged
 from sernet_core.runtime import Segmenter
 from sernet_core.train import train
 from sernet_core.train.extra import Extra
+from sernet_core.train.origin import describe_origin
 from sernet_core.train.parts import open_parts
 from sernet_core.train.processes import Processes
 from sernet_core.train.stream import TrainingStream
@@ -104,6 +106,32 @@ def test_a_run_remembers_its_second_data_set(model: Path, tmp_path: Path) -> Non
         train(MIXED, first, [], folder, extra=Extra(_others()), workers=0)
 
 
+def test_what_the_masking_model_has_seen_the_run_has_too(model: Path) -> None:
+    extra = Extra(_others(), model)
+    origin = describe_origin(MIXED, Frames(noise_frames(2, "f")), None, None, extra=extra)
+    assert origin["stems"] == ["e0", "e1", "e2", "e3", "f0", "f1", "n0", "n1", "n2"]  # n: the model's own
+
+
+def test_masked_labels_of_other_data_are_not_taken(model: Path, tmp_path: Path) -> None:
+    second = _others()
+    Extra(second, model).prepare(tmp_path / "run", Processes())
+    other = Frames(second.samples, "third")
+    Extra(other, model).prepare(tmp_path / "run", Processes())
+    assert len(list((tmp_path / "run").iterdir())) == 2
+    larger = [replace(one, image=np.zeros((80, 96, 3), np.uint8)) for one in second.samples]
+    grown = Extra(Frames(larger, "second"), model).prepare(tmp_path / "run", Processes())
+    assert grown is not None
+    with pytest.raises(InputError, match="a label of 96x64 for a frame of 96x80: the data set has changed"):
+        grown[0]
+
+
+def test_masking_heeds_a_stop(model: Path, tmp_path: Path) -> None:
+    stopped = threading.Event()
+    stopped.set()
+    assert Extra(_others(), model).prepare(tmp_path / "run", Processes(), stopped) is None
+    assert not list((tmp_path / "run").rglob("*.png"))
+
+
 def test_a_set_that_lacks_no_class_needs_no_model(model: Path, tmp_path: Path) -> None:
     whole = noise_frames(1)[0]
     label = np.arange(64 * 96, dtype=np.int64).reshape(64, 96) % 11
@@ -121,6 +149,11 @@ def parts(tree: Path) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             assert pixels is not None and cv2.imwrite(str(path), pixels)
     return tree
+
+
+def test_joined_parts_are_named_by_their_folder(parts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(parts)
+    assert open_parts(".", "train+val").name == open_parts(str(parts), "train+val").name == "tree/train+val"
 
 
 def test_a_final_run_is_marked(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

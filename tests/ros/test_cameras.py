@@ -216,6 +216,46 @@ def test_waiting_frames_go_through_the_network_together_where_that_pays(live) ->
         np.testing.assert_array_equal(array_of(rig.masks[name][-1]), expected_mask(images[name]))
 
 
+class Aside(Batched):
+    """Its engine, and then that of its batches, is built while it serves; gains by batches when both are."""
+
+    device = "cuda:0"
+    building = "building fake engine, 0 s"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batch_built = False
+
+    def segment_many(self, images: list[np.ndarray], *, confidence: bool = False) -> list[SimpleNamespace]:
+        if self.batch_built and not self.building:
+            return super().segment_many(images, confidence=confidence)
+        if not self.building:
+            self.building = "building the batch's engine, 0 s"
+        return [self.segment(image, confidence=confidence) for image in images]
+
+
+def test_a_batch_is_found_when_the_engines_have_been_built_aside(live) -> None:
+    rig = Rig(live(Aside(), start=False, cameras=NAMES, max_batch=2))
+    one = rig.one
+    one.until(lambda: one.values().get("engine_state", "").startswith("building fake"))
+    rig.ask("front", picture())  # served meanwhile
+    assert one.values()["batch"] == "1"
+    one.segmenter.building = ""
+    one.until(lambda: one.segmenter.building.startswith("building the batch"), "the batch's engine is wanted")
+    rig.ask("left", picture())
+    assert one.values()["batch"] == "1" and not one.segmenter.batches
+    one.segmenter.batch_built, one.segmenter.building = True, ""
+    one.until(lambda: one.values().get("batch") == "2", "the trial has shown it")
+    assert one.node._worker._batch == 2
+
+
+def test_one_camera_waits_for_no_trial(live) -> None:
+    one: Live = live(Aside(), max_batch=2)
+    one.segmenter.building = ""
+    one.until(lambda: one.values().get("engine_state") == "ready")
+    assert not one.segmenter.seen and not one.node._network.untried
+
+
 class Cramped(Batched):
     """Loses by batches."""
 

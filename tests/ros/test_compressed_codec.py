@@ -36,6 +36,22 @@ def test_a_jpeg_has_its_colours_in_order() -> None:
     assert np.abs(decoded.astype(int) - (200, 100, 20)).max() < 6
 
 
+def test_an_old_opencv_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ubuntu 24.04 has 4.6; the flag came with 4.11."""
+    monkeypatch.delattr(cv2, "IMREAD_COLOR_RGB", raising=False)
+    np.testing.assert_array_equal(compressed_to_rgb(message(IMAGE, ".png")), IMAGE)
+
+
+def test_the_cameras_note_of_a_rotation_is_not_applied() -> None:
+    jpeg = message(np.full((16, 24, 3), 90, np.uint8), ".jpg").data
+    # Exif with one entry: Orientation (0x0112), SHORT, 1 value, 6 = to be turned by 90 degrees.
+    tiff = b"MM\0\x2a\0\0\0\x08\0\x01" + b"\x01\x12\0\x03\0\0\0\x01\0\x06\0\0" + bytes(4)
+    exif = b"Exif\0\0" + tiff
+    turned = jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
+    assert cv2.imdecode(np.frombuffer(turned, np.uint8), cv2.IMREAD_COLOR).shape == (24, 16, 3)
+    assert compressed_to_rgb(SimpleNamespace(format="jpeg", data=turned)).shape == (16, 24, 3)
+
+
 def test_grey_and_16_bit_pictures_become_rgb() -> None:
     grey = IMAGE[..., 0]
     assert (compressed_to_rgb(message(grey, ".png")) == grey[..., None]).all()

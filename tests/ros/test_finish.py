@@ -87,4 +87,8 @@ def test_scaled_masks_hold_the_nearest_pixels() -> None:
     mask = np.arange(48, dtype=np.uint8).reshape(6, 8)
     half = Finish(PLAIN, scale=0.5).scaled(mask)
     assert half.tolist() == mask[1::2, 1::2].tolist()
+    # Centres in units of the mask's pixels: 0.67, 2, 3.33, 4.67, 6, 7.33, and down 0.75, 2.25, 3.75, 5.25.
+    assert (
+        Finish(PLAIN, scale=0.7).scaled(mask).tolist() == mask[[0, 2, 3, 5]][:, [0, 2, 3, 4, 6, 7]].tolist()
+    )
     assert Finish(PLAIN, scale=0.01).scaled(mask).shape == (1, 1)

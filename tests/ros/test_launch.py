@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import rclpy
 import yaml
 from colcon_workspace import Workspace
 from installed import ask, save_small_model
@@ -148,6 +149,34 @@ def test_values_arrive_in_their_types(dry_run) -> None:
     assert dictionaries == [{"/sernet_segmenter": {"ros__parameters": given}}]
 
 
+def test_a_parameter_is_converted_only_from_a_substitution() -> None:
+    """As in launch_ros, where a text is not of another type."""
+    script = (
+        "from launch.substitutions import LaunchConfiguration as Value\n"
+        "from launch import LaunchContext\n"
+        "from launch_ros.parameter_descriptions import ParameterValue\n"
+        "ParameterValue('18', value_type=str)\n"
+        "context = LaunchContext({'n': '2'}, None)\n"
+        "assert ParameterValue(Value('n'), value_type=int).evaluate(context) == 2\n"
+        "ParameterValue('2', value_type=int)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=STANDIN[1], capture_output=True, text=True)
+    assert done.returncode != 0 and "TypeError: value='2' is not an instance of" in done.stderr
+
+
+def test_lists_may_have_one_element_and_texts_may_look_like_numbers(dry_run) -> None:
+    given = ("cameras:=[front]", "color_palette:=[0x804080]", "label_remap:=1.5", "device:=")
+    command, dictionaries = dry_run(*given, "ignore_mask:=on", "mask_scale:=1")
+    assert dictionaries[0]["/sernet_segmenter"]["ros__parameters"] == {
+        "cameras": ["front"],
+        "color_palette": [0x804080],
+        "label_remap": "1.5",
+        "ignore_mask": "on",
+        "mask_scale": 1.0,
+    }
+    assert remappings(command)["front/image"] == "front/image_raw"
+
+
 def test_several_cameras_have_their_topics_under_their_prefixes(dry_run) -> None:
     command, dictionaries = dry_run("cameras:=[front, rear]", "mask:=labels")
     assert dictionaries[0]["/sernet_segmenter"]["ros__parameters"] == {"cameras": ["front", "rear"]}
@@ -156,6 +185,93 @@ def test_several_cameras_have_their_topics_under_their_prefixes(dry_run) -> None
     assert targets["front/image/camera_info"] == "front/camera_info"
     assert targets["rear/semantic_mask"] == "rear/labels"
     assert "image" not in targets
+
+
+OWN = "eyes: {ros__parameters: {cameras: [own]}}"
+ALL = "/**: {ros__parameters: {cameras: [front, rear]}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "namespace", "cameras"),
+    [
+        (ALL, "", ["front", "rear"]),
+        (ALL, "car", ["front", "rear"]),
+        (OWN, "", ["own"]),
+        (OWN, "car", []),
+        (f"{ALL}\n{OWN}", "", ["own"]),
+        (f"{OWN}\n{ALL}", "", ["front", "rear"]),
+        ("/**: {ros__parameters: {cameras: [one]}}\neyes: {ros__parameters: {threads: 2}}", "", ["one"]),
+        ("/car/eyes: {ros__parameters: {cameras: [left]}}", "car", ["left"]),
+        ("car: {eyes: {ros__parameters: {cameras: [left]}}}", "/car", ["left"]),
+        ("/*: {ros__parameters: {cameras: [left]}}", "", ["left"]),
+        ("/*: {ros__parameters: {cameras: [left]}}", "car", []),
+        ("/*/eyes: {ros__parameters: {cameras: [left]}}", "car", ["left"]),
+        ("/**/eyes: {ros__parameters: {cameras: [left]}}", "", ["left"]),
+        ("/**: {ros__parameters: {cameras: ['']}}", "", []),
+    ],
+)
+def test_the_cameras_of_the_parameters_file_have_their_topics_too(
+    dry_run, tmp_path: Path, text: str, namespace: str, cameras: list[str]
+) -> None:
+    params_file = tmp_path / "mine.yaml"
+    params_file.write_text(text)
+    assert cameras_of_a_node(params_file, namespace or "/", "eyes") == (cameras or [""])
+    arguments = ["name:=eyes", f"namespace:={namespace}", "overlay:=colours"]
+    command, _ = dry_run(f"params_file:={params_file}", *arguments)
+    assert sources(command) == (
+        {f"{camera}/image": f"{camera}/image_raw" for camera in cameras} or {"image": "camera/image_raw"}
+    )
+    assert all(remappings(command)[f"{one}/semantic_overlay"] == f"{one}/colours" for one in cameras)
+
+
+def cameras_of_a_node(params_file: Path, namespace: str, name: str) -> list[str]:
+    """What ROS makes of a parameters file."""
+    context = rclpy.Context()
+    rclpy.init(context=context, args=["--ros-args", "--params-file", str(params_file)])
+    node = rclpy.create_node(name, namespace=namespace, context=context)
+    try:
+        return list(node.declare_parameter("cameras", [""]).value)
+    finally:
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+
+
+def sources(command: list[str]) -> dict[str, str]:
+    """Where the images come from."""
+    return {name: to for name, to in remappings(command).items() if re.fullmatch("(.+/)?image", name)}
+
+
+def test_the_argument_wins_over_the_cameras_of_the_file(dry_run, tmp_path: Path) -> None:
+    params_file = tmp_path / "mine.yaml"
+    params_file.write_text(ALL)
+    for argument, expected in (
+        ("cameras:=[left]", {"left/image": "left/image_raw"}),
+        ("cameras:=['']", {"image": "camera/image_raw"}),
+    ):
+        command, _ = dry_run(f"params_file:={params_file}", argument)
+        assert sources(command) == expected
+
+
+def test_in_a_group_the_nodes_full_name_has_the_groups_namespace(dry_run, tmp_path: Path) -> None:
+    params_file = tmp_path / "mine.yaml"
+    params_file.write_text("/car/sernet_segmenter: {ros__parameters: {cameras: [left]}}")
+    # What PushRosNamespace sets.
+    command, _ = dry_run(f"params_file:={params_file}", "ros_namespace:=/car")
+    assert remappings(command)["left/image"] == "left/image_raw"
+
+
+def test_a_bad_parameters_file_stops_the_launch(
+    workspace: Workspace, launch_file: str, tmp_path: Path
+) -> None:
+    params_file = tmp_path / "mine.yaml"
+    for content, arguments, words in (
+        ("/**: [", (), "mine.yaml is not YAML"),
+        ("/**: {ros__parameters: {cameras: [a, b]}}", ("mask:=/mask",), "one topic of 2 cameras"),
+    ):
+        params_file.write_text(content)
+        command = [*STANDIN, launch_file, "--dry-run", f"params_file:={params_file}", *arguments]
+        done = subprocess.run(command, env=workspace.environment, capture_output=True, text=True)
+        assert done.returncode != 0 and words in done.stderr
 
 
 def test_the_example_in_the_docs_starts_a_node_in_each_cameras_namespace(
@@ -181,6 +297,12 @@ def test_the_example_in_the_docs_starts_a_node_in_each_cameras_namespace(
         ("params_file:=/no/such.yaml", "is not a file"),
         ("autostart:=yes", "autostart"),
         ("threads:=many", "many"),
+        ("threads:=2.0", "2.0"),
+        ("publish_overlay:=1", "publish_overlay"),
+        ("roi:=[1, a]", "[1, a]"),
+        ("cameras:=front", "cameras:=front is not a list of names"),
+        ("cameras:=[1, 2]", "is not a list of names"),
+        ("cameras:=[front", "is not a list of names"),
         ("cameras:=[front, rear] mask:=/mask", "one topic of 2 cameras"),
     ],
 )

@@ -34,12 +34,22 @@ def bag(tmp_path: Path) -> Path:
     return tmp_path / "bag"
 
 
-def dry_run(workspace: Workspace, launch_file: str, *arguments: str) -> list[str]:
+def plan(workspace: Workspace, launch_file: str, *arguments: str) -> dict[str, list]:
     command = [*STANDIN, launch_file, "--dry-run", *arguments]
     done = subprocess.run(command, env=workspace.environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    (command,) = json.loads(done.stdout)["commands"]
+    return json.loads(done.stdout)
+
+
+def dry_run(workspace: Workspace, launch_file: str, *arguments: str) -> list[str]:
+    (command,) = plan(workspace, launch_file, *arguments)["commands"]
     return command
+
+
+def test_ctrl_c_leaves_the_program_time_for_its_report(
+    workspace: Workspace, launch_file: str, bag: Path
+) -> None:
+    assert plan(workspace, launch_file, f"bag:={bag}")["timeouts"] == [[60.0, 60.0]]
 
 
 def test_arguments_become_options(workspace: Workspace, launch_file: str, bag: Path) -> None:

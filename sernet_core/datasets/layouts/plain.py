@@ -26,24 +26,31 @@ class Plain(Layout):
     def pairs(self, split: str) -> list[Pair]:
         folder, labels = self.root / split / "images", self.root / split / "labels"
         images = by_stem(list_images(folder))
+        listed = self._listed(split, images)
         return [
             Pair(
                 stem,
                 images.get(stem, folder / f"{stem}.*"),
                 labels / f"{stem}.png" if labels.is_dir() else None,
             )
-            for stem in self._listed(split, images) or sorted(images)
+            for stem in (sorted(images) if listed is None else listed)
         ]
 
     def stems(self, split: str, known: Collection[str] = ()) -> Sequence[str]:
-        return self._listed(split, known) or super().stems(split)
+        listed = self._listed(split, known)
+        if listed is not None:
+            return listed
+        folder = self.root / split / "images"
+        # A folder that waits for its images takes none from the other parts.
+        return super().stems(split) if folder.is_dir() and any(folder.iterdir()) else []
 
     def decoder(self) -> LabelDecoder:
         return decoder_of(self.root)
 
-    def _listed(self, split: str, known: Collection[str]) -> list[str]:
+    def _listed(self, split: str, known: Collection[str]) -> list[str] | None:
+        """Stems of a split's list, which may be empty; None where there is no list."""
         path: Path = self.root / f"{split}.txt"
-        return read_list(path, known) if path.is_file() else []
+        return read_list(path, known) if path.is_file() else None
 
 
 def _has_images(folder: Path) -> bool:

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -36,13 +37,23 @@ def show_arguments(description: LaunchDescription) -> None:
             print(f"        (default: {entity.default_value!r})")
 
 
-def run(commands: list[list[str]]) -> int:
-    """Run the processes until all have ended; SIGINT is passed on to them, as launch does."""
+def run(commands: list[list[str]], timeouts: list[list[float]]) -> int:
+    """Run the processes until all have ended.
+
+    As in launch, SIGINT is passed on to them, and who does not end gets SIGTERM, and at last SIGKILL.
+    """
     processes = [subprocess.Popen(command) for command in commands]
 
     def pass_on(number: int, _frame: object) -> None:
-        for process in processes:
+        for process, (until_term, until_kill) in zip(processes, timeouts, strict=True):
             process.send_signal(number)
+            for seconds, harder in (
+                (until_term, signal.SIGTERM),
+                (until_term + until_kill, signal.SIGKILL),
+            ):
+                timer = threading.Timer(seconds, process.send_signal, (harder,))
+                timer.daemon = True
+                timer.start()
 
     signal.signal(signal.SIGINT, pass_on)
     return max(abs(process.wait()) for process in processes)
@@ -64,9 +75,9 @@ def main() -> int:
         context = LaunchContext(dict(item.split(":=", 1) for item in options.arguments), Path(folder))
         execute(description, context)
         if not options.dry_run:
-            return run(context.commands)
+            return run(context.commands, context.timeouts)
         files = {str(path): path.read_text() for path in Path(folder).iterdir()}
-        print(json.dumps({"commands": context.commands, "files": files}))
+        print(json.dumps({"commands": context.commands, "timeouts": context.timeouts, "files": files}))
         return 0
 
 

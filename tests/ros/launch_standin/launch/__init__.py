@@ -15,12 +15,14 @@ class LaunchContext:
     Attributes:
         launch_configurations: Value of each argument, filled by `DeclareLaunchArgument`.
         commands: Argument vector of each process, in the order of their start.
+        timeouts: Seconds of each process from SIGINT to SIGTERM, and from that to SIGKILL.
         folder: Where parameters that are given as a dictionary are written.
     """
 
     def __init__(self, arguments: dict[str, str], folder: Path) -> None:
         self.launch_configurations = dict(arguments)
         self.commands: list[list[str]] = []
+        self.timeouts: list[list[float]] = []
         self.folder = folder
 
 

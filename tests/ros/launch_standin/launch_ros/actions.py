@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 from ament_index_python.packages import get_package_prefix
-from launch import LaunchContext, LaunchDescriptionEntity
+from launch import LaunchContext, LaunchDescriptionEntity, Substitution, performed
 
 from .parameter_descriptions import ParameterValue
 
@@ -29,9 +29,13 @@ class Node(LaunchDescriptionEntity):
         arguments: list[str] | None = None,
         parameters: list[str | dict[str, object]] | None = None,
         remappings: list[tuple[str, str]] | None = None,
+        sigterm_timeout: str | Substitution = "5",
+        sigkill_timeout: str | Substitution = "5",
         output: str = "log",
     ) -> None:
         assert output in ("screen", "log", "both", "own_log", "full")
+        if not all(isinstance(one, (str, Substitution)) for one in (sigterm_timeout, sigkill_timeout)):
+            raise TypeError("the timeouts are texts or substitutions")
         self.package = package
         self.executable = executable
         self.name = name
@@ -39,6 +43,7 @@ class Node(LaunchDescriptionEntity):
         self.arguments = arguments or []
         self.parameters = parameters or []
         self.remappings = remappings or []
+        self.timeouts = (sigterm_timeout, sigkill_timeout)
 
     def execute(self, context: LaunchContext) -> None:
         executable = Path(get_package_prefix(self.package)) / "lib" / self.package / self.executable
@@ -53,7 +58,7 @@ class Node(LaunchDescriptionEntity):
                 path = context.folder / f"launch_params_{len(context.commands)}_{number}.yaml"
                 full_name = f"{namespace.rstrip('/')}/{self.name}"
                 values = {
-                    key: value.evaluate() if isinstance(value, ParameterValue) else value
+                    key: value.evaluate(context) if isinstance(value, ParameterValue) else value
                     for key, value in parameters.items()
                 }
                 path.write_text(yaml.safe_dump({full_name: {"ros__parameters": values}}))
@@ -62,3 +67,4 @@ class Node(LaunchDescriptionEntity):
         for source, target in self.remappings:
             command += ["-r", f"{source}:={target}"]
         context.commands.append(command)
+        context.timeouts.append([float(performed(timeout, context)) for timeout in self.timeouts])
