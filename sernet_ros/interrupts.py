@@ -43,8 +43,8 @@ class Interrupts:
             yield
         finally:
             self._held = False
-        if self._taken and not before:
-            raise KeyboardInterrupt
+            if self._taken and not before:
+                raise KeyboardInterrupt
 
     def ignore(self) -> None:
         """Take no signal from now on, not even when Python ends and takes its own handlers back."""

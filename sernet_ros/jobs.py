@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from sernet_core.errors import ConfigError, SernetError
+from sernet_core.errors import ConfigError, InputError
 from sernet_ros.bag.formats import is_bag
 from sernet_ros.bag.layout import Topic
 from sernet_ros.bag.topics import TopicChoice, cameras
@@ -39,20 +39,20 @@ def find_jobs(options: argparse.Namespace) -> tuple[list[Job], int]:
 
     Raises:
         InputError: None can be read.
-        ConfigError: A topic is not there, or it is not clear which one is meant, in all of them.
+        ConfigError: A topic is not there, or it is not clear which one is meant.
     """
     found = []
-    errors: list[SernetError] = []
+    errors: list[InputError] = []
     for where in options.bags:
         try:
             choices = _choices(where, options)
-        except SernetError as error:
+        except InputError as error:
             errors.append(error)
             continue
         for choice in choices:
             try:
                 source = open_source(where, options.split, None, choice)
-            except SernetError as error:
+            except InputError as error:
                 errors.append(error)
                 continue
             for note in source.notes:

@@ -69,6 +69,19 @@ except KeyboardInterrupt:
     assert run(code) == (0, "whole\ntaken")
 
 
+def test_a_signal_is_not_lost_to_an_error() -> None:
+    code = """
+interrupts.begin()
+try:
+    with interrupts.held():
+        send(signal.SIGINT)
+        raise ValueError
+except KeyboardInterrupt as taken:
+    print(type(taken.__context__).__name__)
+"""
+    assert run(code) == (0, "ValueError")
+
+
 def test_a_signal_that_was_taken_before_is_not_taken_again() -> None:
     code = """
 interrupts.begin()
