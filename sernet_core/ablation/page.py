@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from sernet_core.ablation.rows import BASE
-from sernet_core.report.parts import document, number
+from sernet_core.report.parts import details_section, document, number
 from sernet_core.report.versus import forest
 
 Row = Mapping[str, Any]
@@ -182,13 +182,4 @@ def _details(report: Mapping[str, Any]) -> str:
         "Machine": report["machine"],
         "Versions": report["versions"],
     }
-    parts = "".join(
-        f"<details open><summary>{name}</summary><table>"
-        + "".join(
-            f"<tr><th>{escape(str(key))}</th><td>{escape(str(value))}</td></tr>"
-            for key, value in entries.items()
-        )
-        + "</table></details>"
-        for name, entries in tables.items()
-    )
-    return f'<section><h2>Details</h2><div class="tables">{parts}</div></section>'
+    return details_section(tables)

@@ -9,6 +9,7 @@ from typing import Any
 from sernet_core.benchmark.cases import LEVELS, PARTS
 from sernet_core.engines.plan import same_scale
 from sernet_core.report.charts import scatter_chart
+from sernet_core.report.parts import details_section
 from sernet_core.report.style import STYLE
 
 Row = Mapping[str, Any]
@@ -231,16 +232,7 @@ def _details(report: Mapping[str, Any]) -> str:
         "Machine": report["machine"],
         "Versions": report["versions"],
     }
-    parts = "".join(
-        f"<details open><summary>{name}</summary><table>"
-        + "".join(
-            f"<tr><th>{escape(str(key))}</th><td>{escape(str(value))}</td></tr>"
-            for key, value in entries.items()
-        )
-        + "</table></details>"
-        for name, entries in tables.items()
-    )
-    return f'<section><h2>Details</h2><div class="tables">{parts}</div></section>'
+    return details_section(tables)
 
 
 def _short(row: Row, rows: Sequence[Row]) -> str:

@@ -15,7 +15,7 @@ from sernet_core.evaluate.run import Evaluation
 from sernet_core.report import contact_sheet
 from sernet_core.report.charts import line_chart
 from sernet_core.report.frames import confusion_section
-from sernet_core.report.parts import cards_section, document, number
+from sernet_core.report.parts import cards_section, details_section, document, number
 from sernet_core.report.reliability import reliability_chart
 from sernet_core.storage import write_atomically
 
@@ -254,17 +254,8 @@ def _details(metrics: Metrics) -> str:
         "Machine": metrics["machine"],
         "Versions": metrics["versions"],
     }
-    parts = "".join(
-        f"<details open><summary>{name}</summary><table>"
-        + "".join(
-            f"<tr><th>{escape(str(key))}</th><td>{escape(str(value))}</td></tr>"
-            for key, value in rows.items()
-        )
-        + "</table></details>"
-        for name, rows in tables.items()
-    )
     notice = f'<p class="notice">{escape(metrics["notice"])}</p>' if metrics["notice"] else ""
-    return f'<section><h2>Details</h2><div class="tables">{parts}</div>{notice}</section>'
+    return details_section(tables, notice)
 
 
 def _jpeg(image: np.ndarray) -> bytes:

@@ -211,7 +211,7 @@ def _levels(axes: Axes, levels: Iterable[tuple[str, float]]) -> Iterable[str]:
 
 def _ticks(low: float, high: float, about: int) -> list[float]:
     """Round numbers from low to high, roughly `about` of them."""
-    raw = (high - low) / about
+    raw = max((high - low) / about, 1e-9)  # what ticks are rounded to is finer
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
     first = math.ceil(low / step - 1e-9)

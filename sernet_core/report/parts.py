@@ -53,6 +53,20 @@ def bars_section(report: Mapping[str, Any], note: str) -> str:
     )
 
 
+def details_section(tables: Mapping[str, Mapping[str, Any]], after: str = "") -> str:
+    """Tables of names and values, each under its title; `after` is markup that follows them."""
+    parts = "".join(
+        f"<details open><summary>{escape(title)}</summary><table>"
+        + "".join(
+            f"<tr><th>{escape(str(key))}</th><td>{escape(str(value))}</td></tr>"
+            for key, value in entries.items()
+        )
+        + "</table></details>"
+        for title, entries in tables.items()
+    )
+    return f'<section><h2>Details</h2><div class="tables">{parts}</div>{after}</section>'
+
+
 def number(value: float | None, digits: int) -> str:
     """A figure, or a dash where there is none."""
     return "&ndash;" if value is None else f"{value:.{digits}f}"
