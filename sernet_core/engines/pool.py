@@ -36,6 +36,7 @@ class EnginePool:
         self._ready: OrderedDict[tuple[Plan, str], Engine] = OrderedDict()
         self._lock = threading.Lock()
         self._since: float | None = None
+        self._wanted: tuple[Plan, str] | None = None
         self._failed: dict[tuple[Plan, str], str] = {}  # of batches
         self.fault = ""
 
@@ -65,15 +66,32 @@ class EnginePool:
         if key in self._failed:
             raise EngineError(self._failed[key])
         if not self._background:
-            self._build(*key)
-            return self._ready[key]
-        if self._since is None:
             self._since = time.monotonic()
-            threading.Thread(target=self._build_aside, args=key, name="engine build", daemon=True).start()
+            try:
+                self._build(*key)
+            finally:
+                self._since = None
+            return self._ready[key]
+        with self._lock:
+            if self._since is None:
+                self._since = time.monotonic()
+                threading.Thread(target=self._build_on, args=(key,), name="engine build", daemon=True).start()
+            else:
+                self._wanted = key
         return reference(self._source, plan)
 
+    def _build_on(self, key: tuple[Plan, str] | None) -> None:
+        """Build an engine, and then what was asked for last meanwhile, until nothing of that is missing."""
+        while key is not None:
+            self._build_aside(*key)
+            with self._lock:
+                key, self._wanted = self._wanted, None
+                if key in self._ready or key in self._failed:
+                    key = None
+                if key is None:
+                    self._since = None
+
     def _build(self, plan: Plan, name: str) -> None:
-        self._since = self._since or time.monotonic()
         try:
             self._keep(plan, name, build(name, self._source, plan))
         except Exception as error:
@@ -81,8 +99,6 @@ class EnginePool:
                 self._failed[plan, name] = _words(error)
                 _log.warning("no batches of %d: %s", plan.batch, _words(error))
             raise
-        finally:
-            self._since = None
 
     def _build_aside(self, plan: Plan, name: str) -> None:
         try:

@@ -14,6 +14,7 @@ from sernet_core.engines import choose, pool, registry
 from sernet_core.engines.base import Engine, Segmentation, missing_packages
 from sernet_core.engines.eager import Eager
 from sernet_core.engines.parity import Parity, compare, street_frames
+from sernet_core.engines.plan import Plan
 from sernet_core.errors import ConfigError, EngineError
 from sernet_core.runtime import Segmenter
 
@@ -305,3 +306,26 @@ def until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_size_that_comes_during_a_build_is_built_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody need send another frame of that size for it."""
+    begin, built = threading.Event(), list[object]()
+
+    def build(_name: str, _source: object, plan: object) -> object:
+        assert begin.wait(30)
+        built.append(plan)
+        return f"engine of {plan}"
+
+    monkeypatch.setattr(pool, "build", build)
+    monkeypatch.setattr(pool, "reference", lambda _source, _plan: "eager")
+    first, second = Plan((60, 80), (60, 80), 16), Plan((64, 96), (64, 96), 16)
+    one = pool.EnginePool(None, "openvino", background=True)  # type: ignore[arg-type]
+    assert one.engine(first) == one.engine(second) == "eager"
+    assert one.building
+    begin.set()
+    deadline = time.monotonic() + 30
+    while one.building and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert built == [first, second]
+    assert one.engine(second) == f"engine of {second}"
