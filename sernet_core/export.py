@@ -21,7 +21,7 @@ from sernet_core.engines.device import lean_network
 from sernet_core.engines.eager import PRECISIONS
 from sernet_core.engines.graph import INPUT, LARGEST, FrameNetwork, export_graph
 from sernet_core.engines.onnx import write_onnx
-from sernet_core.engines.openvino import import_openvino
+from sernet_core.engines.openvino import import_openvino, shared_core
 from sernet_core.engines.parity import Parity, likeness, street_frames
 from sernet_core.engines.registry import engine_class
 from sernet_core.engines.tensorrt import TensorRt
@@ -106,7 +106,7 @@ def _write_openvino(graph: torch.export.ExportedProgram, path: Path, metadata: M
 
 
 def _read_openvino(path: Path) -> tuple[Metadata, Runner]:
-    core = import_openvino().Core()
+    core = shared_core()
     model = core.read_model(path)
     metadata = {key: value.astype(str) for key, value in model.get_rt_info()["sernet"].items()}
     compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

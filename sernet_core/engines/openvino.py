@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,9 @@ from sernet_core.errors import EngineError
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
+_core: Any = None
+_core_lock = threading.Lock()
+
 
 class OpenVino(Engine):
     """One graph for all sizes, converted once and kept; shape and threads are fixed when it is compiled."""
@@ -31,11 +35,10 @@ class OpenVino(Engine):
 
     def __init__(self, source: Source, plan: Plan) -> None:
         super().__init__(source, plan)
-        openvino = import_openvino()
         if self.precision == "int8" and plan.batch > 1:
             raise EngineError(f"an int8 model takes one frame at a time, not {plan.batch}")
         path = quantised(source) if self.precision == "int8" else self._converted(source)
-        core = openvino.Core()
+        core = shared_core()
         model = core.read_model(path)
         model.reshape({INPUT: [plan.batch, *plan.padded, 3]})
         properties = {
@@ -47,7 +50,7 @@ class OpenVino(Engine):
         if source.threads:
             properties["INFERENCE_NUM_THREADS"] = str(source.threads)
         self._request = core.compile_model(model, "CPU", properties).create_infer_request()
-        self._tensor = openvino.Tensor
+        self._tensor = import_openvino().Tensor
 
     def batch_logits(self, frames: np.ndarray) -> Tensor:
         """See `Engine.batch_logits`."""
@@ -87,6 +90,20 @@ def import_openvino() -> Any:
         import openvino
         import openvino.tools.ovc  # loaded here, so that it is not loaded later with its reports
     return openvino
+
+
+def shared_core() -> Any:
+    """OpenVINO's `Core`, one for the life of the process: it must not be unloaded by another thread.
+
+    The CPU plugin gives the thread that loads it a stack for signals, and unmaps it when it is unloaded. If
+    another thread unloads it, the first keeps the unmapped stack, and the next signal that it handles is a
+    segmentation fault.
+    """
+    global _core
+    with _core_lock:
+        if _core is None:
+            _core = import_openvino().Core()
+        return _core
 
 
 @contextmanager

@@ -259,6 +259,25 @@ def test_openvino_is_imported_without_its_reports() -> None:
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+def test_an_engine_dropped_by_another_thread_leaves_signals_working(small_model: Path) -> None:
+    if base.missing_packages(("openvino",)):
+        pytest.skip("openvino is not installed")
+    script = (
+        "import signal, subprocess, sys, threading\n"
+        "from sernet_core.runtime import Segmenter\n"
+        "handled = []\n"
+        "signal.signal(signal.SIGCHLD, lambda *_: handled.append(1))\n"
+        "held = [Segmenter.load(sys.argv[1], device='cpu', engine='openvino')]\n"
+        "held[0].warm_up(64, 96)\n"
+        "thread = threading.Thread(target=held.clear)\n"
+        "thread.start(); thread.join()\n"
+        "subprocess.run(['true'], check=True)\n"
+        "assert handled\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script, str(small_model)], capture_output=True, text=True)
+    assert ended.returncode == 0, f"{ended.returncode}: {ended.stderr}"
+
+
 def test_command_lists_and_checks(small_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["engines", "--device", "cpu", "--check", "--model", str(small_model), "--threads", "1"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]

@@ -19,7 +19,7 @@ from sernet_core.engines import choose
 from sernet_core.engines.base import Source, missing_packages
 from sernet_core.engines.cache import EngineCache
 from sernet_core.engines.choose import build
-from sernet_core.engines.openvino import import_openvino
+from sernet_core.engines.openvino import shared_core
 from sernet_core.engines.parity import Parity, street_frames
 from sernet_core.engines.plan import Plan
 from sernet_core.engines.quantised import Quantised, quantised, quantised_path, read_quantised
@@ -56,7 +56,7 @@ def test_int8_is_close_to_fp32_and_smaller(quantized: Path) -> None:
         "small.int8.xml",
         "small.safetensors",
     ]
-    model = import_openvino().Core().read_model(path)
+    model = shared_core().read_model(path)
     types = [node.get_type_name() for node in model.get_ops()]
     assert types.count("FakeQuantize") > 20  # the convolutions' inputs, at least
     assert model.get_rt_info(["sernet", "calibrated_on"]).astype(str) == "4 frames of synthetic/train"
