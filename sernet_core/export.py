@@ -21,7 +21,7 @@ from sernet_core.engines.device import lean_network
 from sernet_core.engines.eager import PRECISIONS
 from sernet_core.engines.graph import INPUT, LARGEST, FrameNetwork, export_graph
 from sernet_core.engines.onnx import write_onnx
-from sernet_core.engines.openvino import import_openvino, shared_core
+from sernet_core.engines.openvino import converted, import_openvino, shared_core
 from sernet_core.engines.parity import Parity, likeness, street_frames
 from sernet_core.engines.registry import engine_class
 from sernet_core.engines.tensorrt import TensorRt
@@ -95,14 +95,13 @@ def _read_onnx(path: Path) -> tuple[Metadata, Runner]:
 
 
 def _write_openvino(graph: torch.export.ExportedProgram, path: Path, metadata: Metadata) -> None:
-    openvino = import_openvino()
-    model = openvino.convert_model(graph)
+    model = converted(graph)
     model.input().set_names({INPUT})
     for port, name in zip(model.outputs, OUTPUTS, strict=True):
         port.set_names({name})
     for key, value in metadata.items():
         model.set_rt_info(value, ["sernet", key])
-    openvino.save_model(model, path, compress_to_fp16=False)
+    import_openvino().save_model(model, path, compress_to_fp16=False)
 
 
 def _read_openvino(path: Path) -> tuple[Metadata, Runner]:

@@ -15,7 +15,7 @@ from sernet_core.datasets import Dataset
 from sernet_core.engines.base import Source, missing_packages
 from sernet_core.engines.cache import file_hash, weights_hash
 from sernet_core.engines.graph import INPUT, export_graph
-from sernet_core.engines.openvino import import_openvino, name_ports, no_reports
+from sernet_core.engines.openvino import converted, import_openvino, name_ports, no_reports
 from sernet_core.engines.quantised import SECTION, quantised_path
 from sernet_core.errors import ConfigError, InputError
 from sernet_core.evaluate import check_split, evaluate
@@ -129,11 +129,10 @@ def _inputs(source: Source, dataset: Dataset, chosen: np.ndarray, *, quiet: bool
 
 def _quantized(source: Source, inputs: list[np.ndarray]) -> Any:
     """The network in int8 as OpenVINO's model; NNCF shows its progress itself."""
-    openvino = import_openvino()
     with no_reports():
         import nncf
     nncf.set_log_level(logging.ERROR)
-    model = openvino.convert_model(export_graph(source.model.copied(), source.stride))
+    model = converted(export_graph(source.model.copied(), source.stride))
     name_ports(model)
     return nncf.quantize(
         model,

@@ -10,13 +10,13 @@ import torch
 from sernet_core.ablation.rows import BASE, Row
 from sernet_core.benchmark.timing import Task, interleave, speedup, summary
 from sernet_core.network import NetworkConfig, build_network
-from sernet_core.profile import profile
+from sernet_core.peers.registry import PeerConfig, cost
 
 
-def count(network: NetworkConfig, size: tuple[int, int]) -> dict[str, float]:
+def count(network: NetworkConfig | PeerConfig, size: tuple[int, int]) -> dict[str, float]:
     """Parameters, and GMAC of one frame of a width and height."""
-    cost = profile(network, *size)
-    return {"parameters": cost.parameters, "gmac": round(cost.macs / 1e9, 4)}
+    parameters, macs = cost(network, *size)
+    return {"parameters": parameters, "gmac": round(macs / 1e9, 4)}
 
 
 def time_rows(
@@ -46,5 +46,6 @@ def time_rows(
 
 
 def _task(row: Row, base: NetworkConfig, frame: torch.Tensor) -> Task:
-    network = build_network(row.network(base)).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = build_network(row.network(base)).eval()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return lambda _number: network(frame)

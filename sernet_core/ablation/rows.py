@@ -1,4 +1,4 @@
-"""The variants that an ablation trains."""
+"""The variants that an ablation trains, and the networks by others that stand beside them."""
 
 from __future__ import annotations
 
@@ -8,35 +8,39 @@ from typing import Any
 
 from sernet_core.errors import ConfigError, unknown_name
 from sernet_core.network import NetworkConfig
+from sernet_core.peers.registry import PEERS, PeerConfig
 
 BASE = "all"
-COMPONENTS = "components"
+COMPONENTS, BY_OTHERS = "components", "peers"
+REPEATED = (COMPONENTS, BY_OTHERS)  # groups that are trained with more seeds
 
 
 @dataclass(frozen=True)
 class Row:
-    """A variant: the recipe's network with some settings changed.
+    """A variant: the recipe's network with some settings changed, or a network by others.
 
     Attributes:
         name: What to call it.
-        group: What it varies; the components are trained with more seeds than the others.
+        group: What it varies; those of `REPEATED` are trained with more seeds than the others.
         settings: Fields of `NetworkConfig` and their values.
+        peer: Key of `PEERS`; empty for a network of ours.
     """
 
     name: str
     group: str
     settings: dict[str, Any] = field(default_factory=dict)
+    peer: str = ""
 
-    def network(self, base: NetworkConfig) -> NetworkConfig:
-        """The variant of a network."""
-        return replace(base, **self.settings)
+    def network(self, base: NetworkConfig) -> NetworkConfig | PeerConfig:
+        """The variant of a network, or the peer for its classes."""
+        return PeerConfig(self.peer, base.classes) if self.peer else replace(base, **self.settings)
 
 
 _PARTS = ("abm", "dbn", "afn1", "afn2")
 
 
 def rows_of(base: NetworkConfig) -> list[Row]:
-    """All variants of a network that differ from it, the network itself first.
+    """The network itself, all variants that differ from it, and last the peers of its depth.
 
     Rates of DbN count in cells of the encoder's output, so output stride 8 takes them twice as large for the
     same view.
@@ -53,6 +57,11 @@ def rows_of(base: NetworkConfig) -> list[Row]:
         *(
             Row(f"rates {' '.join(map(str, rates))}", "DbN rates", {"dbn_rates": rates})
             for rates in ((1, 2, 3), (2, 3, 5), (3, 4, 5), (6, 8, 9), (12, 16, 18))
+        ),
+        *(
+            Row(name, BY_OTHERS, peer=name)
+            for name, peer in PEERS.items()
+            if peer.arguments.get("depth") == base.depth
         ),
     ]
     return [row for row in rows if row.name == BASE or row.network(base) != base]

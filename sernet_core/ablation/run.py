@@ -14,7 +14,7 @@ from typing import Any
 from sernet_core.ablation.cost import count, time_rows
 from sernet_core.ablation.differences import paired, spread
 from sernet_core.ablation.page import render
-from sernet_core.ablation.rows import BASE, COMPONENTS, Row, rows_of
+from sernet_core.ablation.rows import BASE, REPEATED, Row, rows_of
 from sernet_core.checkpoint import read_info
 from sernet_core.datasets import Dataset
 from sernet_core.errors import ConfigError, InputError
@@ -37,7 +37,7 @@ class Plan:
         rows: The variants, the base first.
         dataset: Frames to train on.
         validation: Split to score.
-        seeds: Runs of each component row.
+        seeds: Runs of each row of the components and of the peers.
         other_seeds: Runs of each other row.
         encoder: ImageNet weights for the encoder of every run.
         device: "cpu" or "cuda:N".
@@ -67,7 +67,7 @@ class Plan:
             (row, self.recipe.seed + number)
             for number in range(max(self.seeds, self.other_seeds))
             for row in self.rows
-            if number < (self.seeds if row.group == COMPONENTS else self.other_seeds)
+            if number < (self.seeds if row.group in REPEATED else self.other_seeds)
         ]
 
     def settings(self) -> dict[str, Any]:
@@ -117,7 +117,8 @@ def run(plan: Plan, out: Path, *, tell: Callable[[str], object] = print) -> Repo
 
 def _train(plan: Plan, row: Row, seed: int, folder: Path) -> bool:
     """One run; whether it is complete."""
-    recipe = dataclasses.replace(plan.recipe, network=row.network(plan.recipe.network), seed=seed)
+    network = row.network(plan.recipe.network)
+    recipe = dataclasses.replace(plan.recipe, network=network, seed=seed)  # type: ignore[arg-type]
     done = train(
         recipe,
         plan.dataset,

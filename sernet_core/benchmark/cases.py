@@ -89,8 +89,7 @@ def levels_of(engine: Engine, classes: ClassSet, frames: Sequence[np.ndarray]) -
         "overlay": with_overlay,
     }
     if type(engine).segment_batch is Engine.segment_batch:  # elsewhere frame and mask are one launch
-        with torch.inference_mode():
-            logits = [engine.logits(frame).clone() for frame in prepared]
+        logits = [engine.logits(frame).clone() for frame in prepared]
         tasks["prepare"] = lambda number: engine.plan.prepare(frames[number])
         tasks["upsample"] = lambda number: engine.upsampler.mask(logits[number])
     return tasks

@@ -99,6 +99,8 @@ def _entries(
 ) -> Iterator[Entry]:
     """Entries of one model or peer on one engine."""
     name, _, precision = engine.partition(":")
+    if is_peer and precision == "int8":
+        raise EngineError("random weights are not quantised")
     before = psutil.Process().memory_info().rss
     source = (_peer if is_peer else _source)(settings, model, precision or "auto")
     sizing = InputSize.parse(settings.input_size, source.info.input_size)

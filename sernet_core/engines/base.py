@@ -162,7 +162,8 @@ class Engine(ABC):
 
     def logits(self, frame: np.ndarray) -> Tensor:
         """Logits (K, h/s, w/s) of one frame (h, w, 3), where the plan's batch is one."""
-        return self.batch_logits(frame[None])[0]
+        with torch.inference_mode():
+            return self.batch_logits(frame[None])[0]
 
     def segment(self, image: np.ndarray, *, confidence: bool = False) -> Segmentation:
         """Mask, and confidence on demand, of a uint8 RGB frame of the plan's frame size.

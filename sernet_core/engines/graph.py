@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +55,14 @@ class FrameNetwork(nn.Module):
         return copy.deepcopy(self)
 
 
+@contextmanager
+def no_deprecations() -> Iterator[None]:
+    """Trace a network, or read what tracing gave, in here: torch warns of its own deprecated parts."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def export_graph(
     model: nn.Module, stride: int, size: tuple[int, int] | None = None, batch: int = 1
 ) -> torch.export.ExportedProgram:
@@ -73,6 +82,5 @@ def export_graph(
         limits = {"min": MIN_SIZE // stride, "max": LARGEST // stride}
         rows, columns = torch.export.Dim("rows", **limits), torch.export.Dim("columns", **limits)
         dimensions = {INPUT: {1: stride * rows, 2: stride * columns}}
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecations inside of torch
+    with torch.no_grad(), no_deprecations():
         return torch.export.export(model, (frame,), dynamic_shapes=dimensions)

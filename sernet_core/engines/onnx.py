@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sernet_core.engines.base import Engine, Source
-from sernet_core.engines.graph import INPUT, OUTPUT, export_graph
+from sernet_core.engines.graph import INPUT, OUTPUT, export_graph, no_deprecations
 from sernet_core.engines.plan import Plan
 
 
@@ -67,9 +67,10 @@ def write_onnx(
     level = log.level
     log.setLevel(logging.ERROR)  # it warns of operators of packages that are not installed
     try:
-        program = torch.onnx.export(
-            graph, (), dynamo=True, verbose=False, input_names=[INPUT], output_names=outputs
-        )
+        with no_deprecations():
+            program = torch.onnx.export(
+                graph, (), dynamo=True, verbose=False, input_names=[INPUT], output_names=outputs
+            )
         assert program is not None
         program.model.metadata_props.update(metadata)
         program.save(path)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sernet_core.engines.base import Engine, Source
-from sernet_core.engines.graph import INPUT, OUTPUT, export_graph
+from sernet_core.engines.graph import INPUT, OUTPUT, export_graph, no_deprecations
 from sernet_core.engines.plan import Plan
 from sernet_core.engines.quantised import quantised
 from sernet_core.errors import EngineError
@@ -71,11 +71,15 @@ class OpenVino(Engine):
 
 def convert(source: Source, path: Path, batch: int = 1) -> None:
     """Write the network as OpenVINO's model: an .xml and a .bin file; height and width stay free."""
-    openvino = import_openvino()
-    graph = export_graph(source.model.copied(), source.stride, batch=batch)
-    model = openvino.convert_model(graph)
+    model = converted(export_graph(source.model.copied(), source.stride, batch=batch))
     name_ports(model)
-    openvino.save_model(model, path, compress_to_fp16=False)
+    import_openvino().save_model(model, path, compress_to_fp16=False)
+
+
+def converted(graph: torch.export.ExportedProgram) -> Any:
+    """A traced graph as OpenVINO's model."""
+    with no_deprecations():
+        return import_openvino().convert_model(graph)
 
 
 def name_ports(model: Any) -> None:

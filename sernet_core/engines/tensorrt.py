@@ -6,7 +6,6 @@ it was driven through a stand-in only and never ran on TensorRT itself.
 
 from __future__ import annotations
 
-import warnings
 from importlib import metadata
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from sernet_core.engines.base import Source
 from sernet_core.engines.cache import device_name
 from sernet_core.engines.device import DeviceEngine, lean_network
 from sernet_core.engines.eager import PRECISIONS
-from sernet_core.engines.graph import FrameNetwork
+from sernet_core.engines.graph import FrameNetwork, no_deprecations
 
 FILE = "engine.ep"
 
@@ -65,8 +64,7 @@ class TensorRt(DeviceEngine):
         height, width = self.plan.padded
         kind = PRECISIONS[self.precision]
         image = torch.zeros(self.plan.batch, 3, height, width, dtype=kind, device=device)
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # deprecations inside of torch
+        with torch.no_grad(), no_deprecations():
             program = torch.export.export(_Core(lean), (image,))
         module = torch_tensorrt.dynamo.compile(
             program, arg_inputs=[image], device=torch.device(device), immutable_weights=True

@@ -37,6 +37,17 @@ def test_rows_are_the_network_and_what_differs_from_it() -> None:
     assert "fusion concat" in {row.name for row in rows_of(replace(NETWORK, fusion="add"))}
 
 
+def test_peers_of_the_same_depth_stand_beside() -> None:
+    def peers(depth: int) -> list[str]:
+        return [row.name for row in choose(rows_of(replace(NETWORK, depth=depth)), ["peers"])]
+
+    assert peers(18) == [BASE, "deeplabv3plus-r18", "unet-r18"]
+    assert peers(50) == [BASE, "deeplabv3plus-r50", "unet-r50"]
+    with pytest.raises(ConfigError, match="peers"):
+        peers(29)
+    assert {row.group for row in rows_of(NETWORK) if row.peer} == {"peers"}
+
+
 def test_rows_are_chosen_by_name_or_group_beside_the_base() -> None:
     rows = rows_of(NETWORK)
     assert [row.name for row in choose(rows, ["gate fixed"])] == [BASE, "gate fixed"]
@@ -123,6 +134,14 @@ def test_what_is_done_is_kept_and_more_may_follow(tmp_path: Path, trained: list[
     page = (tmp_path / PAGE).read_text()
     assert "no afn1" in page and "one seed: no spread" in page and "http" not in page
     assert not list(tmp_path.rglob("state.safetensors")), "a finished run needs none"
+
+
+def test_a_peer_is_trained_under_the_same_budget(tmp_path: Path, trained: list[tuple[str, int]]) -> None:
+    report = run(plan_of(["unet-r18"], seeds=2), tmp_path, tell=lambda _: None)
+    assert report is not None and trained[1::2] == [("unet-r18_seed0", 0), ("unet-r18_seed1", 1)]
+    peer = report["rows"][1]
+    assert peer["row"] == "unet-r18" and set(peer["against_all"]["by_seed"]) == {"0", "1"}
+    assert peer["parameters"] > 14e6 and peer["gmac"] > 0 and peer["latency"]["median_ms"] > 0
 
 
 def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

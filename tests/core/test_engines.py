@@ -131,6 +131,12 @@ def test_networks_that_share_weights_share_no_cached_engine(tmp_path: Path) -> N
     assert found[0] == found[1]
 
 
+def test_logits_are_computed_without_a_record_for_gradients(small_model: Path) -> None:
+    plan = Plan((64, 96), (64, 96), 16)
+    logits = build("eager", source_of(small_model), plan).logits(street_frames(64, 96, 1)[0])
+    assert logits.is_inference(), "the record costs more than the network, and the benchmark times this call"
+
+
 def test_openvino_computes_in_the_precision_it_says(small_model: Path) -> None:
     runnable("openvino", "bf16")
     plan = Plan((64, 96), (64, 96), 16)
