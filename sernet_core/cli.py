@@ -8,6 +8,7 @@ import os
 import sys
 
 from sernet_core.errors import SernetError, missing_package
+from sernet_core.waiting import rest_while_waiting
 
 # Name of the subcommand, which is its module in sernet_core.commands, and what it is for.
 COMMANDS = {
@@ -31,6 +32,7 @@ BROKEN_PIPE = 128 + 13  # what a shell reports of a program that SIGPIPE has end
 
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; 2 when it cannot do what was asked, 130 when interrupted, 141 when nobody reads."""
+    rest_while_waiting()
     try:
         try:
             return _run(sys.argv[1:] if argv is None else argv)

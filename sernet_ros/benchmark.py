@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from sernet_core.errors import SernetError
+from sernet_core.waiting import rest_while_waiting
 from sernet_ros.interrupts import Interrupts
 from sernet_ros.startup import BAD_REQUEST, INTERRUPTED, MISSING_PACKAGE, explain_missing
 
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 when everything was timed, 2 for a request that cannot be met, 130 after Ctrl-C.
     """
+    rest_while_waiting()
     interrupts = Interrupts(INTERRUPTED, signal.SIGINT, signal.SIGTERM)
     try:
         import rclpy

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sernet_core.errors import ConfigError, EngineError, SernetError
+from sernet_core.waiting import rest_while_waiting
 from sernet_ros.bag.formats import is_bag
 from sernet_ros.interrupts import Interrupts
 from sernet_ros.options import (
@@ -50,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0, or one of the exit codes that `--help` explains.
     """
+    rest_while_waiting()
     interrupts = Interrupts(INTERRUPTED, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     words = list(sys.argv[1:] if argv is None else argv)
     # launch appends the names that it gives a node, which this program is not.

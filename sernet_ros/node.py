@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any, NoReturn
 
+from sernet_core.waiting import rest_while_waiting
 from sernet_ros.startup import MISSING_PACKAGE, explain_missing
 
 _FAILED = 1
@@ -33,9 +34,7 @@ def main(args: Sequence[str] | None = None, load: Callable[..., Any] | None = No
     endings: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: endings.put(0))
-    # torch's waiting threads would spin, and take the cores from OpenVINO's, from camera drivers and DDS.
-    # OpenMP reads this when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    rest_while_waiting()
     try:
         import rclpy  # noqa: F401
 

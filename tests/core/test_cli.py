@@ -28,6 +28,20 @@ def test_help_does_not_wait_for_torch() -> None:
     assert subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL).returncode == 0
 
 
+@pytest.mark.parametrize(("given", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_threads_rest_while_they_wait_unless_told_otherwise(given: dict[str, str], policy: str) -> None:
+    script = (
+        "import os, sys\nfrom sernet_core.cli import main\n"
+        "assert 'torch' not in sys.modules, 'OpenMP has read its settings by now'\n"
+        "main(['models'])\nprint(os.environ['OMP_WAIT_POLICY'])\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"} | given
+    ended = subprocess.run(
+        [sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True
+    )
+    assert ended.stdout.split()[-1] == policy
+
+
 def test_without_torch_it_says_what_to_do() -> None:
     script = "import sys; sys.modules['torch'] = None\nfrom sernet_core.cli import main\n"
     script += "sys.exit(main(['models']))"
