@@ -7,6 +7,9 @@ resize) with weights that are not negative and add up to 1. Where one class wins
 wins in every such mean: `l[c] >= l[k]` in each cell gives the same of the sums. Only pixels between cells of
 different classes, one in ten or so, are interpolated. The mask equals the reference's but for ties, which
 rounding may break either way.
+
+The decision is NumPy's on one core: to hand pieces this small to several threads takes longer than the work,
+and the engine's own threads have not gone to sleep yet.
 """
 
 from __future__ import annotations
@@ -72,11 +75,12 @@ class Upsampler:
         """uint8 (H, W) class ids; on a GPU by full-size logits, which it writes faster than it decides."""
         if logits.device.type != "cpu":
             return self.full(logits).argmax(0).to(torch.uint8).cpu().numpy()
-        classes = logits.max(0).indices.to(torch.uint8).numpy()
+        values = logits.numpy()
+        classes = _argmax(values)
         mask = _spread(classes[: self._last_row, : self._last_column], self._rows, self._columns)
         open_ = np.flatnonzero(_spread(self._mixed(classes), self._rows, self._columns))
         if open_.size:
-            mask.reshape(-1)[open_] = self._interpolated(logits, open_).max(1).indices.to(torch.uint8).numpy()
+            mask.reshape(-1)[open_] = self._interpolated(values, open_).argmax(1)
         return mask
 
     def confidence(self, logits: Tensor) -> np.ndarray:
@@ -114,20 +118,29 @@ class Upsampler:
                 mixed |= classes[row : row + height, column : column + width] != corner
         return mixed
 
-    def _interpolated(self, logits: Tensor, pixels: np.ndarray) -> Tensor:
+    def _interpolated(self, logits: np.ndarray, pixels: np.ndarray) -> np.ndarray:
         """Logits (N, K) of the frame's pixels with these flat indices."""
         count, _, width = logits.shape
-        cells = logits.permute(1, 2, 0).reshape(-1, count)
+        cells = np.ascontiguousarray(logits.transpose(1, 2, 0)).reshape(-1, count)
         rows, columns = np.divmod(pixels, self._plan.frame[1])
-        corner = torch.from_numpy(self._rows.first[rows] * width + self._columns.first[columns])
-        down = torch.from_numpy(self._rows.weights[rows])
-        across = torch.from_numpy(self._columns.weights[columns])
-        total = torch.zeros(len(pixels), count)
+        corner = self._rows.first[rows] * width + self._columns.first[columns]
+        down, across = self._rows.weights[rows], self._columns.weights[columns]
+        total = np.zeros((len(pixels), count), np.float32)
         for row in range(self._rows.taps):
             for column in range(self._columns.taps):
-                weight = (down[:, row] * across[:, column])[:, None]
-                total.addcmul_(cells.index_select(0, corner + (row * width + column)), weight)
+                part = cells.take(corner + (row * width + column), 0)
+                part *= (down[:, row] * across[:, column])[:, None]
+                total += part
         return total
+
+
+def _argmax(logits: np.ndarray) -> np.ndarray:
+    """uint8 (h, w), the first largest class of float32 (K, h, w): plane by plane, as they lie in memory."""
+    best, classes = logits[0].copy(), np.zeros(logits.shape[1:], np.uint8)
+    for number, plane in enumerate(logits[1:], 1):
+        classes[plane > best] = number
+        np.maximum(best, plane, out=best)
+    return classes
 
 
 def _spread(values: np.ndarray, rows: _Axis, columns: _Axis) -> np.ndarray:
