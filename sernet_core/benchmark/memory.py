@@ -17,7 +17,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def needed(settings: Settings, parameters: dict[str, int], peers: Iterable[str]) -> float:
-    """Bytes that the largest size is about to take; on a GPU its own memory is not meant.
+    """Bytes that the largest size is about to take on a CPU.
 
     Args:
         settings: Of the run.

@@ -12,7 +12,8 @@ from sernet_core.report.parts import details_section
 from sernet_core.report.style import STYLE
 
 Row = Mapping[str, Any]
-_COLUMNS = {
+_TIMES = {
+    "speedup": "over its own eager (quartiles)",
     "runs": "runs",
     "median_ms": "median, ms",
     "p25_ms": "p25",
@@ -21,11 +22,14 @@ _COLUMNS = {
     "p99_ms": "p99",
     "built_memory_mb": "grown at building, MB",
     "process_memory_mb": "whole process, MB",
+}
+_COMPARED = {
+    "over_network": "over network (quartiles)",
     "beyond_network_ms": "beyond network, ms",
-    "over_inference": "over inference",
+    "over_inference": "over inference (quartiles)",
     "beyond_inference_ms": "beyond inference, ms",
     "floor_ms": "floor, ms",
-    "over_floor": "over floor",
+    "over_floor": "network over floor",
 }
 _STYLE = "td { white-space: nowrap; }"
 NODE_STAGES = {
@@ -35,7 +39,7 @@ NODE_STAGES = {
     "inference": "inference",
     "network": "of it network",
     "answer": "answer",
-    "publish": "of it publish",
+    "publish": "publish, meanwhile",
 }
 """Stages of a frame on its way from message to mask, and what they are called."""
 
@@ -111,19 +115,27 @@ def _level(level: str, rows: Sequence[Row]) -> str:
     reference = "eager" if ratio == "speedup" else "the first model's eager"
     return (
         f"<h3>{escape(level)} <small>{escape(LEVELS[level])}; bars: speed-up over {reference}</small></h3>"
-        f'<div class="bars">{bars}</div>{_table(level, rows)}'
+        f'<div class="bars">{bars}</div>{_tables(level, rows)}'
     )
 
 
-def _table(level: str, rows: Sequence[Row]) -> str:
-    """Everything of one level; a column without any figure is not there."""
-    columns = {"speedup": "over its own eager (quartiles)"}
-    if level != "network":
-        columns["over_network"] = "over network"
-    columns |= _COLUMNS
-    if level == "network":
-        columns.pop("beyond_network_ms")
+def _tables(level: str, rows: Sequence[Row]) -> str:
+    """Times of one level, and what they are compared with."""
+    compared = {key: name for key, name in _COMPARED.items() if level != "network" or "floor" in key}
+    words = (
+        "<p>Network and inference (frame to mask) are those of the same frames in the node's own process.</p>"
+        if level == "message"
+        else ""
+    )
+    return _table(_TIMES, rows) + words + _table(compared, rows)
+
+
+def _table(columns: Mapping[str, str], rows: Sequence[Row]) -> str:
+    """Rows that have something in these columns; a column without any figure is not there."""
     columns = {key: name for key, name in columns.items() if any(key in row for row in rows)}
+    rows = [row for row in rows if any(key in row for key in columns)]
+    if not rows:
+        return ""
     heads = "".join(f"<th>{escape(name)}</th>" for name in columns.values())
     lines = "".join(
         f"<tr><th>{escape(_name(row))}</th>"
@@ -131,12 +143,7 @@ def _table(level: str, rows: Sequence[Row]) -> str:
         + "</tr>"
         for row in rows
     )
-    where = (
-        "<p>Network and inference (frame to mask) are those of the same frames in the node's own process.</p>"
-        if level == "message"
-        else ""
-    )
-    return f"{where}<table><tr><th></th>{heads}</tr>{lines}</table>"
+    return f"<table><tr><th></th>{heads}</tr>{lines}</table>"
 
 
 def _cell(value: Any) -> str:
@@ -157,8 +164,8 @@ def _stages(rows: Sequence[Row]) -> str:
         _stage_table(
             "stages from message to mask",
             "medians in ms over the timed frames; delivery: from the camera's publishing to the node's "
-            "callback; answer: from the end of the inference to the listener's callback, while the node may "
-            "still be publishing",
+            "callback; answer: from the end of the inference to the listener's callback; publish: the node's own, "
+            "which may go on after that",
             live,
         )
     )

@@ -19,6 +19,7 @@ from sernet_core.engines.parity import street_frames
 from sernet_core.engines.quantised import read_quantised
 from sernet_core.engines.registry import PRECISIONS, engine_class
 from sernet_core.errors import CheckpointError, EngineError
+from sernet_core.segmentation_network import MIN_SIZE
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,16 @@ class Score:
 
 
 def scores_of(model: str) -> dict[str, Score]:
-    """Scores on the validation part of real data: "fp32" of the checkpoint, "int8" of the model beside it.
+    """Scores on the validation part of real data, by precision; "int8" is of the model beside the checkpoint.
 
     Raises:
         CheckpointError: The model cannot be found or read.
     """
     found: dict[str, Score] = {}
     for split, figures in read_info(model).metrics.items():
-        if split.endswith("/val") and not split.startswith("synthetic") and "miou" in figures:
-            found.setdefault("fp32", Score(split, figures["miou"], _size(figures)))
+        is_real = split.endswith("/val") and not split.startswith("synthetic")
+        if is_real and isinstance(figures.get("miou"), int | float):
+            found.setdefault(figures.get("precision", "fp32"), Score(split, figures["miou"], _size(figures)))
     made = read_quantised(resolve_model(model))
     if made is not None and made.scores and not made.scores["split"].startswith("synthetic"):
         found["int8"] = Score(made.scores["split"], made.scores["int8"], _size(made.scores))
@@ -54,7 +56,8 @@ def scores_of(model: str) -> dict[str, Score]:
 
 def _size(figures: Any) -> tuple[int, int] | None:
     size = figures.get("input_size")
-    return (size[0], size[1]) if size else None
+    is_size = isinstance(size, list | tuple) and len(size) == 2 and all(isinstance(n, int) for n in size)
+    return (size[0], size[1]) if is_size and min(size) >= MIN_SIZE else None
 
 
 def picture_entries(settings: Settings, scores: dict[str, dict[str, Score]], missing: Missing) -> list[Entry]:

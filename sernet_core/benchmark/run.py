@@ -67,7 +67,7 @@ def run(settings: Settings, out: Path, extra: Extra | None = None, *, quiet: boo
     scores = {model: scores_of(model) for model in settings.models}
     done = {tuple(size) for size in report["done"]}
     ahead = [size for size in settings.sizes if size not in done]
-    if ahead:
+    if ahead and settings.device == "cpu":
         parameters = {name: cost["parameters"] for name, cost in report["costs"].items()}
         memory.check(dataclasses.replace(settings, sizes=tuple(ahead)), parameters, settings.peers)
     for width, height in ahead:

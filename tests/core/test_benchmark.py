@@ -19,12 +19,12 @@ from sernet_core.benchmark import gather as gathering
 from sernet_core.benchmark import run as module
 from sernet_core.benchmark.cases import PARTS, TUTORIAL, Entry, levels_of, tutorial
 from sernet_core.benchmark.floor import Rates, Work, measure, work_of
-from sernet_core.benchmark.page import node_stages
+from sernet_core.benchmark.page import _tables, node_stages
 from sernet_core.benchmark.picture import scores_of
 from sernet_core.benchmark.run import run
 from sernet_core.benchmark.settings import Settings
 from sernet_core.benchmark.timing import SLOW_REPEATS, WARM_UP, interleave, speedup, summary, timed
-from sernet_core.checkpoint import load_checkpoint, save_checkpoint
+from sernet_core.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from sernet_core.cli import main
 from sernet_core.engines.base import Source
 from sernet_core.engines.cache import EngineCache
@@ -33,8 +33,9 @@ from sernet_core.engines.eager import Eager
 from sernet_core.engines.parity import street_frames
 from sernet_core.engines.plan import Plan
 from sernet_core.errors import ConfigError, InputError
-from sernet_core.labels import overlay
-from sernet_core.peers.registry import PEERS, cost
+from sernet_core.labels import CAMVID, overlay
+from sernet_core.network import build_network
+from sernet_core.peers.registry import PEERS, PeerConfig, cost
 
 
 class Clock:
@@ -345,19 +346,24 @@ def test_picture_times_each_model_at_the_size_of_its_score(small_model: Path, tm
     one = scored(tmp_path / "one" / "model.safetensors", small_model, {"miou": 61.5, "input_size": [80, 64]})
     two = scored(tmp_path / "two" / "model.safetensors", small_model, {"miou": 62.5, "input_size": [96, 80]})
     silent = scored(tmp_path / "silent.safetensors", small_model, {"miou": 63.5})
-    models = (str(one), str(two), str(silent), str(small_model))
+    peer = tmp_path / "peer.safetensors"  # as `sernet ablate --rows peers` leaves one
+    metrics = {"camvid/val": {"miou": 59.0, "input_size": [64, 64], "precision": "fp32"}}
+    config = PeerConfig("unet-r18")
+    save_checkpoint(peer, build_network(config), CheckpointInfo(config, CAMVID, (96, 64), metrics=metrics))
+    models = (str(one), str(two), str(silent), str(small_model), str(peer))
     settings = settings_of(small_model, models=models, engines=("eager:bf16",), sizes=((64, 64),), repeats=1)
     report = run(settings, tmp_path / "out", quiet=True)
     # bf16 was not scored.
     assert [(r["model"], r["width"], r["height"], r["asked"]) for r in report["picture"]] == [
         ("one/model", 80, 64, "eager"),
         ("two/model", 96, 80, "eager"),
+        ("peer", 64, 64, "eager"),
     ]
     assert all(row["runs"] == 1 and row["median_ms"] > 0 for row in report["picture"])
     page = (tmp_path / "out" / "benchmark.html").read_text()
     _, _, section = page.partition("Accuracy against latency")
     section, _, _ = section.partition("<h2>64x64")
-    assert section.count("<circle") == 2 and "one/model, eager fp32" in section and "62.50" in section
+    assert section.count("<circle") == 3 and "one/model, eager fp32" in section and "62.50" in section
     assert "do not state at which size they were scored: silent fp32." in section
     assert "state no accuracy on real frames: small." in section and "99" not in section
 
@@ -444,3 +450,5 @@ def test_floor_stands_beside_the_network(small_model: Path, tmp_path: Path) -> N
     rows = [module._row(entry, entries, times, Rates(1e9, 1e9), {}) for entry in entries]
     assert rows[0]["floor_ms"] == 2.0 and rows[0]["over_floor"] == 2.0 and "floor_ms" not in rows[1]
     assert "floor_ms" not in module._row(entries[0], entries, times, None, {})
+    page = _tables("network", rows[:1])
+    assert "<th>floor, ms</th>" in page and "over network" not in page
