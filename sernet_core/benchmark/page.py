@@ -164,8 +164,8 @@ def _stages(rows: Sequence[Row]) -> str:
         _stage_table(
             "stages from message to mask",
             "medians in ms over the timed frames; delivery: from the camera's publishing to the node's "
-            "callback; answer: from the end of the inference to the listener's callback; publish: the node's own, "
-            "which may go on after that",
+            "callback; answer: from the end of the inference to the listener's callback; publish: the "
+            "node's own, which may go on after that",
             live,
         )
     )
