@@ -72,9 +72,10 @@ def _head(report: Mapping[str, Any]) -> str:
     place, settings = report["machine"], report["settings"]
     missing = [size for size in settings["sizes"] if size not in report["done"]]
     words = "".join(
-        f"<li>{title}: {escape(name)}: {escape(reason)}</li>"
-        for title, reasons in (("not timed", report["faults"]), ("left out", report["left_out"]))
-        for name, reason in reasons.items()
+        f"<li>not timed: {escape(name)}: {escape(reason)}</li>" for name, reason in report["faults"].items()
+    )
+    left_out = "".join(
+        f"<p>left out: {escape(name)}: {escape(reason)}</p>" for name, reason in report["left_out"].items()
     )
     missing_words = [f"{w}x{h}" for w, h in missing] + ["the picture"] * (report["picture"] is None)
     if missing_words:
@@ -87,6 +88,7 @@ def _head(report: Mapping[str, Any]) -> str:
         "<p>All engines took turns on the same frames. <b>Compare the speed-ups</b>: on a busy or throttled "
         "machine they hold where milliseconds do not.</p>"
         + (f'<ul class="reasons">{words}</ul>' if words else "")
+        + left_out
         + "</header>"
     )
 
