@@ -12,8 +12,8 @@ Peers are networks by others, with random weights: they are compared by the time
 every engine but auto and int8, which need trained weights. Two of them need requirements/benchmark.txt. One
 that `sernet ablate --rows peers` has trained is named with --model.
 
-All that takes turns is in memory at once: about 0.2 to 0.5 GB for each model and peer on each engine at
-960x720, 9 GB for two models and all peers on four engines. A run that would not fit is refused.
+All that takes turns is in memory at once: by estimate 0.2 to 0.5 GB for each model and peer on each engine at
+960x720, 10 GB for two models and all peers on four engines. A run that would not fit is refused.
 
 exit code: 0; 1 when a model, an engine or a peer that was asked for by name could not be timed, with the
 reason at the end; 2 for a request that cannot be met. What is merely a default is left out where it cannot
