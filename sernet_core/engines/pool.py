@@ -106,7 +106,10 @@ class EnginePool:
         """
         self._check_open()
         key = (plan, self._name)
-        self._asked = key
+        with self._lock:
+            self._asked = key
+            if self._is_built(key):
+                return
         self._built(key)
 
     def close(self) -> None:
@@ -119,6 +122,10 @@ class EnginePool:
         with self._lock:
             self._ready.clear()
             self._wanted = None
+
+    def _is_built(self, key: _Key) -> bool:
+        """Whether an engine is ready, and not eager because it failed."""
+        return key in self._ready and key not in self._failed
 
     def _check_open(self) -> None:
         if self._closed.is_set():
@@ -164,7 +171,7 @@ class EnginePool:
         try:
             with nullcontext() if at_once else alone(self._closed.is_set):
                 with self._lock:
-                    if key in self._ready and key not in self._failed:
+                    if self._is_built(key):
                         return self._ready[key].engine
                 choice = choose(name, self._source, plan, self._closed.is_set)
         except Exception as error:
