@@ -160,7 +160,7 @@ class Segmenter:
                 gives eager's masks, or whose int8 model costs at most half a point of mIoU.
             precision: "auto" (the engine's choice, on a CPU fp32; with the engine "auto" int8 too), "fp32",
                 "bf16", "fp16" or "int8".
-            threads: CPU threads of the network; 0 leaves the choice to the engine.
+            threads: CPU threads of the network, whoever calls; 0 leaves the choice to the engine.
             input_size: Size at which the network sees a frame. "model": scaled to as many pixels as the
                 model was trained with, aspect kept; "source": as it comes; "WxH": exactly that.
             background: Serve with eager while an engine builds, instead of waiting for it.
@@ -177,8 +177,6 @@ class Segmenter:
         cache = EngineCache(folder, update=force_engine_update)
         if engine_cache_dir and engine != "eager":
             cache.check()
-        if threads:
-            torch.set_num_threads(threads)
         source = Source.load(model, cache, device=device, precision=precision, threads=threads)
         sizing = InputSize.parse(input_size, source.info.input_size)
         return cls(str(model), source, engine, sizing, background=background)
@@ -202,8 +200,8 @@ class Segmenter:
     def engine_fault(self) -> str:
         """Why eager serves although another engine was to; empty where none was, or while it is built.
 
-        It is about the size of the last frame: what was to be built in the background and could not be, or
-        what failed when `auto` compared engines and left it to eager.
+        It is about the size of the last frame, or of what was prepared since: what was to be built in the
+        background and could not be, or what failed when `auto` compared engines and left it to eager.
         """
         return self._pool.fault
 
