@@ -160,7 +160,9 @@ def _fall_back(source: Source, plan: Plan, fault: str) -> Choice:
     engine = reference(source, plan)
     if source.precision not in ("auto", engine.precision):
         reason = fault or "no engine that runs here has it"
-        raise EngineError(f"precision {source.precision} cannot be had: {reason}; or take precision auto")
+        raise EngineError(
+            f"precision {source.precision} cannot be had: {reason}. The precision auto takes what there is"
+        )
     if fault:
         _log.warning("auto: eager serves: %s", fault)
     return Choice(engine, fault)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
+import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
 from fake_engines import FRAME, Broken, Liar, Quick, Weak, contend_with, load, until
 
-from sernet_core.engines import choose, pool
-from sernet_core.engines.base import Segmentation, missing_packages
+from sernet_core.engines import base, choose, pool
+from sernet_core.engines.base import Engine, Segmentation, missing_packages
 from sernet_core.engines.parity import Parity, compare
 from sernet_core.engines.plan import Plan
 from sernet_core.errors import ConfigError, EngineError
@@ -80,7 +81,75 @@ def test_slower_ones_lose(small_model, tmp_path, contend, monkeypatch) -> None:
     )
     segmenter = load(small_model, tmp_path)
     segmenter.segment(FRAME)
-    assert segmenter.engine == "eager"
+    assert segmenter.engine == "eager" and segmenter.engine_fault == ""  # it is the fastest: no fault
+
+
+def good(_reference: object, engines: Mapping[str, Engine], _frames: object) -> dict[str, Parity]:
+    """A comparison that all pass, and eager as the slowest."""
+    return {name: Parity(1.0, 100.0, float(name == "eager")) for name in engines}
+
+
+@pytest.mark.parametrize("failing", [Broken, Weak])
+def test_a_crash_is_told_and_forgotten(
+    small_model, tmp_path, contend, monkeypatch, failing: type[Engine]
+) -> None:
+    contend(Quick)
+    monkeypatch.setattr(choose, "compare", good)
+    with monkeypatch.context() as patch:
+        for method in ("__init__", "segment"):
+            patch.setattr(Quick, method, getattr(failing, method))
+        first = load(small_model, tmp_path)
+        first.segment(FRAME)
+    assert first.engine == "eager"
+    assert any(words in first.engine_fault for words in ("quick: ValueError: no steam", "the boiler burst"))
+    second = load(small_model, tmp_path)
+    second.segment(FRAME)
+    assert second.engine == "quick" and second.engine_fault == ""
+
+
+def test_a_crash_beside_a_winner_is_no_fault_and_the_next_start_tries_again(
+    small_model, tmp_path, contend, monkeypatch
+) -> None:
+    contend(Quick, Broken)
+    monkeypatch.setattr(choose, "compare", good)
+    for race in range(2):
+        segmenter = load(small_model, tmp_path, background=bool(race))
+        segmenter.prepare(*FRAME.shape[:2])
+        segmenter.segment(FRAME)
+        assert segmenter.engine == "quick" and segmenter.engine_fault == ""
+    monkeypatch.setattr(choose, "compare", lambda *_: (_ for _ in ()).throw(EngineError("raced again")))
+    with pytest.raises(EngineError, match="raced again"):
+        load(small_model, tmp_path).segment(FRAME)
+
+
+def test_wrong_masks_are_remembered_and_told(small_model, tmp_path, contend, monkeypatch) -> None:
+    contend(Liar)
+    for _ in range(2):
+        segmenter = load(small_model, tmp_path)
+        segmenter.segment(FRAME)
+        assert segmenter.engine == "eager"
+        assert segmenter.engine_fault.startswith("liar: agrees with eager on")
+        monkeypatch.setattr(choose, "compare", None)  # would fail if called
+
+
+def test_an_engine_that_is_not_installed_is_no_fault(small_model, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(base, "_installed", lambda _: False)
+    segmenter = load(small_model, tmp_path)
+    segmenter.segment(FRAME)
+    assert segmenter.engine == "eager" and segmenter.engine_fault == ""
+
+
+@pytest.mark.skipif(bool(missing_packages(("openvino",))), reason="openvino is not installed")
+def test_a_precision_that_was_asked_for_is_never_replaced_in_silence(small_model, tmp_path) -> None:
+    remedy = "precision int8 cannot be had: openvino: .*small.int8.xml, which is not there; sernet quantize"
+    with pytest.raises(EngineError, match=remedy):
+        load(small_model, tmp_path, precision="int8").segment(FRAME)
+    aside = load(small_model, tmp_path, precision="int8", background=True)
+    aside.segment(FRAME)
+    until(lambda: aside.engine_fault)
+    assert re.match(remedy, aside.engine_fault)
+    with pytest.raises(EngineError, match=remedy):
+        aside.prepare(*FRAME.shape[:2])
 
 
 def test_a_winner_that_fails_later_gives_way(small_model, tmp_path, contend, monkeypatch, caplog) -> None:
@@ -95,6 +164,7 @@ def test_a_winner_that_fails_later_gives_way(small_model, tmp_path, contend, mon
     segmenter = load(small_model, tmp_path)
     segmenter.segment(FRAME)
     assert segmenter.engine == "eager" and "eager serves: engine quick could not be built" in caplog.text
+    assert "the boiler burst" in segmenter.engine_fault
 
 
 def test_an_unwritable_cache(small_model, tmp_path, contend, monkeypatch, caplog) -> None:
@@ -106,6 +176,7 @@ def test_an_unwritable_cache(small_model, tmp_path, contend, monkeypatch, caplog
     segmenter = Segmenter.load(small_model, device="cpu", engine="auto")  # not named: eager, and a reason
     segmenter.segment(FRAME)
     assert segmenter.engine == "eager" and "cannot be written" in caplog.text
+    assert "cannot be written" in segmenter.engine_fault
 
 
 @pytest.mark.parametrize(
