@@ -25,6 +25,7 @@ from sernet_core.engines.openvino import converted, import_openvino, shared_core
 from sernet_core.engines.parity import Parity, likeness, street_frames
 from sernet_core.engines.registry import engine_class
 from sernet_core.engines.tensorrt import TensorRt
+from sernet_core.engines.turn import alone
 from sernet_core.errors import ConfigError, EngineError, InputError, unknown_name
 from sernet_core.network import MIN_SIZE
 
@@ -197,7 +198,8 @@ def export(source: Source, kind: str, path: Path, size: tuple[int, int] | None) 
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder:
             draft = Path(folder) / path.name
-            form.write(graph, draft, metadata)
+            with alone():
+                form.write(graph, draft, metadata)
             _check(source, form, draft, metadata, shape or (6 * stride, 8 * stride))
             # The named file comes last: where it is, the others are.
             parts = sorted(Path(folder).iterdir(), key=lambda part: part.name == path.name)

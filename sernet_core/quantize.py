@@ -17,6 +17,7 @@ from sernet_core.engines.cache import file_hash, weights_hash
 from sernet_core.engines.graph import INPUT, export_graph
 from sernet_core.engines.openvino import converted, import_openvino, name_ports, no_reports
 from sernet_core.engines.quantised import SECTION, quantised_path
+from sernet_core.engines.turn import alone
 from sernet_core.errors import ConfigError, InputError
 from sernet_core.evaluate import check_split, evaluate
 from sernet_core.runtime import InputSize, Segmenter
@@ -134,10 +135,11 @@ def _quantized(source: Source, inputs: list[np.ndarray]) -> Any:
     nncf.set_log_level(logging.ERROR)
     model = converted(export_graph(source.model.copied(), source.stride))
     name_ports(model)
-    return nncf.quantize(
-        model,
-        nncf.Dataset(inputs, lambda frame: {INPUT: frame[None]}),
-        # Gates make activations that are not symmetric: silu's lowest value is -0.28, its highest any.
-        preset=nncf.QuantizationPreset.MIXED,
-        subset_size=len(inputs),
-    )
+    with alone():
+        return nncf.quantize(
+            model,
+            nncf.Dataset(inputs, lambda frame: {INPUT: frame[None]}),
+            # Gates make activations that are not symmetric: silu's lowest value is -0.28, its highest any.
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(inputs),
+        )

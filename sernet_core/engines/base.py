@@ -17,6 +17,7 @@ from sernet_core.checkpoint import CheckpointInfo, load_checkpoint, resolve_mode
 from sernet_core.engines.cache import EngineCache, weights_hash
 from sernet_core.engines.graph import FrameNetwork
 from sernet_core.engines.plan import Plan
+from sernet_core.engines.threads import compute_with
 from sernet_core.engines.upsample import Upsampler
 from sernet_core.errors import EngineError
 
@@ -108,6 +109,7 @@ class Engine(ABC):
         precisions: Precisions that it has on each kind of device, the one that "auto" means first.
         batches: Kinds of device on which several frames at once take less time than one after the other.
         precision: Precision in use.
+        threads: CPU threads; 0 leaves the choice to the engine.
     """
 
     name: ClassVar[str]
@@ -125,6 +127,7 @@ class Engine(ABC):
         """
         self.precision = self.resolve(source.device, source.precision)
         self.plan = plan
+        self.threads = source.threads
         self.upsampler = Upsampler(plan, source.info.temperature)
 
     @classmethod
@@ -162,6 +165,7 @@ class Engine(ABC):
 
     def logits(self, frame: np.ndarray) -> Tensor:
         """Logits (K, h/s, w/s) of one frame (h, w, 3), where the plan's batch is one."""
+        compute_with(self.threads)
         with torch.inference_mode():
             return self.batch_logits(frame[None])[0]
 
@@ -194,6 +198,7 @@ class Engine(ABC):
     ) -> list[Segmentation | EngineError]:
         """As `segment`, of as many frames as the plan's batch has; an error stands in its frame's place."""
         prepared = [self.plan.prepare(image) for image in images]
+        compute_with(self.threads)
         with torch.inference_mode():
             # A single frame is not copied.
             batch = self.batch_logits(np.stack(prepared) if len(prepared) > 1 else prepared[0][None])

@@ -16,6 +16,7 @@ from sernet_core.engines.eager import Eager, computing_in
 from sernet_core.engines.folding import fold_batch_norms
 from sernet_core.engines.graph import export_graph
 from sernet_core.engines.plan import Plan
+from sernet_core.engines.threads import compute_with
 
 
 class Compile(Engine):
@@ -37,6 +38,7 @@ class Compile(Engine):
         options: dict[str, Any] = {"freezing": True, "fx_graph_cache": not source.cache.updates}
         self._run = torch.compile(graph, fullgraph=True, dynamic=False, options=options)
         self._device = source.device
+        compute_with(source.threads)  # the compiled code keeps the number
         self.batch_logits(np.zeros((plan.batch, *plan.padded, 3), np.uint8))
 
     @classmethod

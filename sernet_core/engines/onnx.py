@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from sernet_core.engines.base import Engine, Source
 from sernet_core.engines.graph import INPUT, OUTPUT, export_graph, no_deprecations
 from sernet_core.engines.plan import Plan
+from sernet_core.engines.turn import alone
 
 
 class Onnx(Engine):
@@ -63,16 +65,21 @@ def write_onnx(
         outputs: Names of the graph's outputs.
         metadata: Properties of the model.
     """
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)  # it warns of operators of packages that are not installed
-    try:
-        with no_deprecations():
-            program = torch.onnx.export(
-                graph, (), dynamo=True, verbose=False, input_names=[INPUT], output_names=outputs
-            )
+    with alone(), _without_warnings(logging.getLogger("torch.onnx")), no_deprecations():
+        program = torch.onnx.export(
+            graph, (), dynamo=True, verbose=False, input_names=[INPUT], output_names=outputs
+        )
         assert program is not None
         program.model.metadata_props.update(metadata)
         program.save(path)
+
+
+@contextmanager
+def _without_warnings(log: logging.Logger) -> Iterator[None]:
+    """Silence the exporter: it warns of operators of packages that are not installed."""
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
     finally:
         log.setLevel(level)

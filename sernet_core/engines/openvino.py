@@ -17,12 +17,14 @@ from sernet_core.engines.base import Engine, Source
 from sernet_core.engines.graph import INPUT, OUTPUT, export_graph, no_deprecations
 from sernet_core.engines.plan import Plan
 from sernet_core.engines.quantised import quantised
+from sernet_core.engines.turn import alone
 from sernet_core.errors import EngineError
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 _core: Any = None
 _core_lock = threading.Lock()
+_reports_lock = threading.RLock()
 
 
 class OpenVino(Engine):
@@ -78,7 +80,7 @@ def convert(source: Source, path: Path, batch: int = 1) -> None:
 
 def converted(graph: torch.export.ExportedProgram) -> Any:
     """A traced graph as OpenVINO's model."""
-    with no_deprecations():
+    with alone(), no_deprecations():
         return import_openvino().convert_model(graph)
 
 
@@ -115,15 +117,17 @@ def no_reports() -> Iterator[None]:
     """Import OpenVINO's tools or NNCF in here: they then find no package to report their use with.
 
     Both otherwise tell their vendor of each conversion unless the user has declined, and a robot's software
-    must not talk to strangers. Without that package they use a stand-in of their own.
+    must not talk to strangers. Without that package they use a stand-in of their own. A thread waits here for
+    another one that is in here.
     """
     name = "openvino_telemetry"
-    loaded = sys.modules.get(name)
-    sys.modules[name] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        if loaded is None:
-            del sys.modules[name]
-        else:
-            sys.modules[name] = loaded
+    with _reports_lock:
+        loaded = sys.modules.get(name)
+        sys.modules[name] = None  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            if loaded is None:
+                sys.modules.pop(name, None)
+            else:
+                sys.modules[name] = loaded

@@ -17,6 +17,7 @@ from sernet_core.engines.cache import device_name
 from sernet_core.engines.device import DeviceEngine, lean_network
 from sernet_core.engines.eager import PRECISIONS
 from sernet_core.engines.graph import FrameNetwork, no_deprecations
+from sernet_core.engines.turn import alone
 
 FILE = "engine.ep"
 
@@ -64,12 +65,13 @@ class TensorRt(DeviceEngine):
         height, width = self.plan.padded
         kind = PRECISIONS[self.precision]
         image = torch.zeros(self.plan.batch, 3, height, width, dtype=kind, device=device)
-        with torch.no_grad(), no_deprecations():
-            program = torch.export.export(_Core(lean), (image,))
-        module = torch_tensorrt.dynamo.compile(
-            program, arg_inputs=[image], device=torch.device(device), immutable_weights=True
-        )
-        torch_tensorrt.save(module, str(path), output_format="exported_program", arg_inputs=[image])
+        with alone():
+            with torch.no_grad(), no_deprecations():
+                program = torch.export.export(_Core(lean), (image,))
+            module = torch_tensorrt.dynamo.compile(
+                program, arg_inputs=[image], device=torch.device(device), immutable_weights=True
+            )
+            torch_tensorrt.save(module, str(path), output_format="exported_program", arg_inputs=[image])
 
 
 class _Core(nn.Module):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from sernet_core.engines.choose import build
 from sernet_core.engines.eager import Eager
 from sernet_core.engines.folding import fold_batch_norms
 from sernet_core.engines.graph import FrameNetwork, export_graph
+from sernet_core.engines.openvino import no_reports
 from sernet_core.engines.parity import street_frames
 from sernet_core.engines.plan import Plan
 from sernet_core.engines.registry import CHOICES, ENGINES, engine_class
@@ -224,6 +227,9 @@ def test_names_are_the_classes_own() -> None:
     assert CHOICES[0] == "auto"
     with pytest.raises(ConfigError, match="Did you mean 'openvino'"):
         engine_class("openvine")
+    with pytest.raises(ConfigError, match="unknown engine 'auto'") as caught:
+        engine_class("auto")
+    assert str(caught.value).count("auto") == 1  # it is no name of an engine, hence not offered
 
 
 def test_a_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,6 +269,27 @@ def test_openvino_is_imported_without_its_reports() -> None:
         "assert convert_impl.tm.__name__.endswith('telemetry_stub'), convert_impl.tm\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_reports_stay_off_where_two_threads_import_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "openvino_telemetry"
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    inside, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with no_reports():
+            inside.set()
+            assert leave.wait(60)
+
+    with ThreadPoolExecutor(1) as executor:
+        with no_reports():
+            future = executor.submit(other)
+            inside.wait(0.3)  # it does not come in while this thread is there
+        assert inside.wait(60)
+        assert sys.modules[name] is None  # type: ignore[comparison-overlap]
+        leave.set()
+        future.result()
+    assert name not in sys.modules
 
 
 def test_an_engine_dropped_by_another_thread_leaves_signals_working(small_model: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from sernet_core.checkpoint import load_checkpoint, save_checkpoint
 from sernet_core.cli import main
 from sernet_core.datasets import Sample, open_dataset
 from sernet_core.engines import choose
-from sernet_core.engines.base import Source, missing_packages
+from sernet_core.engines.base import Engine, Source, missing_packages
 from sernet_core.engines.cache import EngineCache
 from sernet_core.engines.choose import build
 from sernet_core.engines.openvino import shared_core
@@ -96,12 +97,39 @@ def test_auto_with_int8_runs_int8_or_says_why_not(quantized: Path, caplog: pytes
     segmenter = Segmenter.load(
         quantized, device="cpu", engine="auto", precision="int8", engine_cache_dir=quantized.parent / "auto"
     )
-    segmenter.segment(street_frames(64, 96, 1)[0])
-    if segmenter.engine == "openvino":
-        assert segmenter.precision == "int8"
-    else:  # random weights may decide so narrowly that int8 moves the masks too far
-        assert (segmenter.engine, segmenter.precision) == ("eager", "fp32")
+    try:
+        segmenter.segment(street_frames(64, 96, 1)[0])
+    except EngineError as error:  # random weights may decide so narrowly that int8 moves the masks too far
+        assert "precision int8 cannot be had: openvino: has mIoU" in str(error)
         assert "openvino is out: has mIoU" in caplog.text
+    else:
+        assert (segmenter.engine, segmenter.precision) == ("openvino", "int8")
+
+
+def test_auto_judges_a_new_int8_file_anew(
+    quantized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judged(miou: float) -> None:
+        def compare(_reference: object, engines: Mapping[str, Engine], _frames: object) -> dict[str, Parity]:
+            return {name: Parity(1.0, 100.0 if name == "eager" else miou, 1.0) for name in engines}
+
+        monkeypatch.setattr(choose, "compare", compare)
+
+    model = tmp_path / "late.safetensors"
+    shutil.copy(quantized, model)
+    judged(100.0)
+    with pytest.raises(EngineError, match=r"late\.int8\.xml, which is not there; sernet quantize"):
+        build("auto", source_of(model, "int8"), PLAN)
+    for suffix in (".xml", ".bin"):
+        shutil.copy(quantised_path(quantized).with_suffix(suffix), quantised_path(model).with_suffix(suffix))
+    judged(50.0)
+    with pytest.raises(EngineError, match=r"precision int8 cannot be had: openvino: has mIoU 50\.0"):
+        build("auto", source_of(model, "int8"), PLAN)
+    judged(100.0)
+    with pytest.raises(EngineError, match=r"has mIoU 50\.0"):  # of the same file: from the cache
+        build("auto", source_of(model, "int8"), PLAN)
+    quantize(source_of(model), open_dataset("synthetic", "train"), frames=2, quiet=True)
+    assert build("auto", source_of(model, "int8"), PLAN).precision == "int8"
 
 
 def relabelled(model: Path, count: int) -> Frames:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sernet_core.checkpoint import load_checkpoint
+from sernet_core.engines import threads
 from sernet_core.engines.eager import Eager
 from sernet_core.errors import CheckpointError, ConfigError, EngineError, InputError
 from sernet_core.runtime import DeviceMemory, InputSize, Segmenter
@@ -163,12 +165,27 @@ def test_too_little_memory_is_told_with_the_remedy_and_passes(
     np.testing.assert_array_equal(segmenter.segment(image).mask, whole)
 
 
-def test_threads_are_as_many_as_asked_for(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-    monkeypatch.setattr(torch, "set_num_threads", asked.append)
-    Segmenter.load(small_model, threads=3)
-    Segmenter.load(small_model, threads=0)
-    assert asked == [3]
+def test_threads_are_as_many_as_asked_for_whatever_thread_computes(
+    small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "_own", None)
+    compute, numbers = Eager.batch_logits, list[int]()
+
+    def watched(engine: Eager, frames: np.ndarray) -> torch.Tensor:
+        numbers.append(torch.get_num_threads())
+        return compute(engine, frames)
+
+    monkeypatch.setattr(Eager, "batch_logits", watched)
+    three, two, free = (
+        Segmenter.load(small_model, device="cpu", threads=number, input_size="source") for number in (3, 2, 0)
+    )
+    image = noise(64, 96)
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(torch.get_num_threads).result() == 1
+        for segmenter in (free, three, two, free):
+            other.submit(segmenter.segment, image).result()
+            segmenter.examine(image)
+    assert numbers == [1, 1, 3, 3, 2, 2, 1, 1]  # one is what was in force before
 
 
 def test_memory_of_a_gpu(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
