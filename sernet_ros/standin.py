@@ -44,6 +44,12 @@ class StandIn:
     def warm_up(self, height: int, width: int) -> None:
         """Nothing is to be warmed up."""
 
+    def prepare(self, height: int, width: int) -> None:
+        """Nothing is to be built."""
+
+    def close(self) -> None:
+        """Nothing is to be let go of."""
+
     def segment(self, image: np.ndarray, *, confidence: bool = False) -> SimpleNamespace:
         """Mask and perhaps confidence, uint8 (H, W), of an image (H, W, 3)."""
         time.sleep(self._seconds)
