@@ -102,16 +102,18 @@ class DeviceMemory:
 
 
 class Segmenter:
-    """A loaded model that segments frames. Use one from a single thread at a time.
+    """A loaded model that segments frames. Use one from a single thread at a time; only `close` from any.
 
-    An engine is built when a frame of a new size comes, or before by `warm_up`.
+    Engines are built for a size of frames, one at a time in the whole process: `prepare` builds one and waits
+    for it. A frame of a size that is not prepared waits for its engine, or with `background` is segmented by
+    eager while that is built.
 
     Args:
         model: Path or name that the source was loaded from.
         source: Weights, device and settings of the engines.
         engine: Name of an engine, or "auto".
         sizing: Rule for the size at which the network sees a frame.
-        background: Serve with eager while an engine builds.
+        background: Serve frames with eager while an engine builds, instead of letting them wait for it.
 
     Attributes:
         model: What it was loaded from, as given.
@@ -198,7 +200,11 @@ class Segmenter:
 
     @property
     def engine_fault(self) -> str:
-        """Why eager serves although another engine was to be built in the background; else empty."""
+        """Why eager serves although another engine was to; empty where none was, or while it is built.
+
+        It is about the size of the last frame: what was to be built in the background and could not be, or
+        what failed when `auto` compared engines and left it to eager.
+        """
         return self._pool.fault
 
     @property
@@ -217,8 +223,36 @@ class Segmenter:
         """Height and width at which the network sees a frame of a size."""
         return self._sizing.of(height, width)
 
+    def prepare(self, height: int, width: int) -> None:
+        """Build the engine that frames of a size need, waiting for it with `background` too; run nothing.
+
+        What could not be built in the background before is tried anew.
+
+        Raises:
+            EngineError: The engine, or the precision that was asked for by name, cannot be had; or the
+                Segmenter is closed, perhaps meanwhile. With the engine `auto`, eager is an engine to be had:
+                `engine_fault` says so where others failed.
+            InputError: The size is that of a strip.
+        """
+        plan = self._plan_for(height, width)
+        try:
+            self._within_memory(plan, lambda: self._pool.prepare(plan))
+        except ConfigError as error:  # of the engine's cache
+            raise EngineError(str(error)) from error
+
+    def close(self) -> None:
+        """Drop the engines and build none any more, from any thread; more than once does no harm.
+
+        A frame that is in work is finished, further ones are refused. A build that waits for its turn gives
+        up; one that runs ends at its next step, on its own thread, which `building` tells until then.
+        """
+        self._pool.close()
+
     def warm_up(self, height: int, width: int) -> None:
-        """Run once on noise of a size, so that the first real frame is not the slow one."""
+        """Segment noise of a size, so that the first real frame is not the slow one.
+
+        With `background`, the engine need not be built then: see `prepare`.
+        """
         noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
         self.segment(noise)
 
@@ -231,8 +265,8 @@ class Segmenter:
 
         Raises:
             InputError: Not such an image.
-            EngineError: The engine cannot be built, the memory does not suffice, or the output is not finite:
-                there is no mask to trust.
+            EngineError: The engine cannot be built, the memory does not suffice, the output is not finite, so
+                that there is no mask to trust, or the Segmenter is closed.
             ConfigError: The engine cache cannot be written.
         """
         return self._run(self._plan(image), lambda engine: engine.segment(image, confidence=confidence))
@@ -252,10 +286,18 @@ class Segmenter:
 
     def _run(self, plan: Plan, use: Callable[[Engine], _Answer]) -> _Answer:
         """What an engine for a plan gives."""
-        try:
+
+        def run() -> _Answer:
             engine = self._pool.engine(plan)
             self.engine, self.precision = engine.name, engine.precision
             return use(engine)
+
+        return self._within_memory(plan, run)
+
+    def _within_memory(self, plan: Plan, work: Callable[[], _Answer]) -> _Answer:
+        """What some work for a plan gives; where the memory does not suffice, words that help."""
+        try:
+            return work()
         except RuntimeError as error:
             if not _is_out_of_memory(error):
                 raise
@@ -267,7 +309,9 @@ class Segmenter:
     def _plan(self, image: np.ndarray) -> Plan:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise InputError(f"a frame is uint8 (H, W, 3), got {image.dtype} {image.shape}")
-        height, width = image.shape[:2]
+        return self._plan_for(*image.shape[:2])
+
+    def _plan_for(self, height: int, width: int) -> Plan:
         return self._source.plan((height, width), self.network_size(height, width))
 
     def segment_many(

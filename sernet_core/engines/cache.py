@@ -18,6 +18,7 @@ from torch import nn
 from sernet_core.errors import ConfigError
 
 ENTRY = "entry.json"
+VALUE = "value.json"
 _log = logging.getLogger(__name__)
 
 
@@ -69,29 +70,52 @@ class EngineCache:
         Raises:
             ConfigError: The cache cannot be written.
         """
-        entry = self.folder / f"{name}-{digest(key)}"
-        if not (self.updates and entry.name not in self._fresh):
-            if _is_whole(entry, key):
-                return entry
-            if entry.exists():
-                _log.warning("%s is damaged and is built anew", entry)
-        self._write(entry, key, build)
-        self._fresh.add(entry.name)
+        entry = self._entry(name, key)
+        if not self._serves(entry, key):
+            self._write(entry, key, build)
         return entry
 
-    def record(self, name: str, key: Mapping[str, Any], measure: Callable[[], Any]) -> Any:
+    def record(
+        self,
+        name: str,
+        key: Mapping[str, Any],
+        measure: Callable[[], Any],
+        lasts: Callable[[], bool] = lambda: True,
+    ) -> Any:
         """A value that JSON knows, from the cache, or measured and kept there.
+
+        Args:
+            name: First part of the entry's name.
+            key: Everything that the value depends on; values that JSON knows.
+            measure: Gives the value.
+            lasts: Whether the value that was measured may be kept.
 
         Raises:
             ConfigError: The cache cannot be written.
         """
+        entry = self._entry(name, key)
+        if self._serves(entry, key):
+            return json.loads((entry / VALUE).read_text())
+        self.check()  # before a long measurement, not after it
+        text = json.dumps(measure(), indent=2) + "\n"
+        if lasts():
+            self._write(entry, key, lambda folder: (folder / VALUE).write_text(text))
+        return json.loads(text)
 
-        def write(folder: Path) -> None:
-            (folder / "value.json").write_text(json.dumps(measure(), indent=2) + "\n")
+    def _entry(self, name: str, key: Mapping[str, Any]) -> Path:
+        return self.folder / f"{name}-{digest(key)}"
 
-        return json.loads((self.files(name, key, write) / "value.json").read_text())
+    def _serves(self, entry: Path, key: Mapping[str, Any]) -> bool:
+        """Whether an entry is there, whole, and not to be updated."""
+        if self.updates and entry.name not in self._fresh:
+            return False
+        if _is_whole(entry, key):
+            return True
+        if entry.exists():
+            _log.warning("%s is damaged and is built anew", entry)
+        return False
 
-    def _write(self, entry: Path, key: Mapping[str, Any], build: Callable[[Path], None]) -> None:
+    def _write(self, entry: Path, key: Mapping[str, Any], build: Callable[[Path], object]) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             work = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=self.folder))
@@ -103,6 +127,7 @@ class EngineCache:
             text = json.dumps({"key": dict(key), "files": files}, indent=2)
             (work / ENTRY).write_text(text + "\n")
             _put(work, entry)
+            self._fresh.add(entry.name)
         except OSError as error:
             raise self._unwritable(error) from error
         finally:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from sernet_core.engines.base import Engine, Source
@@ -13,8 +15,9 @@ from sernet_core.engines.eager import Eager
 from sernet_core.engines.parity import compare, street_frames
 from sernet_core.engines.plan import Plan
 from sernet_core.engines.processor import int8_doubt
-from sernet_core.engines.quantised import read_quantised
+from sernet_core.engines.quantised import Quantised, read_quantised
 from sernet_core.engines.registry import engine_class
+from sernet_core.engines.turn import check_wanted, never
 from sernet_core.errors import ConfigError, EngineError, SernetError
 
 # What "auto" tries beside eager, by kind of device. Not compile on a CPU: it needs a compiler and a minute.
@@ -34,20 +37,42 @@ def reference(source: Source, plan: Plan) -> Eager:
     return Eager(source if has_it else dataclasses.replace(source, precision="auto"), plan)
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What was built, or serves in its place.
+
+    Attributes:
+        engine: The engine.
+        fault: Why it is eager where another one was to be faster, but failed; "" otherwise.
+    """
+
+    engine: Engine
+    fault: str = ""
+
+
 def build(name: str, source: Source, plan: Plan) -> Engine:
+    """The engine of `choose`."""
+    return choose(name, source, plan).engine
+
+
+def choose(name: str, source: Source, plan: Plan, stopped: Callable[[], bool] = never) -> Choice:
     """Build one engine, or with "auto" the fastest one.
 
     Args:
         name: Of the engine, perhaps with a precision of its own: "openvino:int8".
         source: What it is built from.
         plan: Its sizes.
+        stopped: Whether "auto" shall give up; asked between two engines.
 
     Raises:
-        EngineError: It cannot run here or cannot be built, with the reason.
+        EngineError: It cannot run here or cannot be built, with the reason; with "auto", no engine has the
+            precision that was asked for, or it was stopped.
         ConfigError: The cache cannot be written.
     """
-    if name == "auto":
-        return _fastest(source, plan)
+    return _fastest(source, plan, stopped) if name == "auto" else Choice(_named(name, source, plan))
+
+
+def _named(name: str, source: Source, plan: Plan) -> Engine:
     name, _, precision = name.partition(":")
     if precision:
         source = dataclasses.replace(source, precision=precision)
@@ -68,22 +93,21 @@ def contenders(device: str, precision: str) -> list[str]:
     return [name for name in names if not engine_class(name).obstacle(device, precision)]
 
 
-def _fastest(source: Source, plan: Plan) -> Engine:
-    """The fastest engine that passes the parity check; eager, with a logged reason, when none does.
+def _fastest(source: Source, plan: Plan, stopped: Callable[[], bool]) -> Choice:
+    """The fastest engine that passes the parity check; eager, with the reason, when none does.
 
     The outcome is kept in the cache, so that the check is made once for weights, sizes, device and versions.
+    Not where an engine could not be built or run, which may pass.
     """
     names = contenders(source.device, source.precision)
-    made = read_quantised(source.path) if source.precision == "auto" and "openvino" in names else None
-    if made is not None and made.weights != weights_hash(source.model):
-        _log.warning("auto: int8 is out: %s was made from other weights than %s", made.path, source.path)
-    elif made is not None and (doubt := made.doubt_at(*plan.network) or int8_doubt()):
-        _log.info("auto: int8 is out: %s", doubt)
-    elif made is not None:
+    may_be_int8 = source.precision in ("auto", "int8") and "openvino" in names
+    made = read_quantised(source.path) if may_be_int8 else None
+    if made is not None and source.precision == "auto" and _may_race(made, source, plan):
         names.append(INT8)
     if not names:
-        return reference(source, plan)
+        return _fall_back(source, plan, "")
     built: dict[str, Engine] = {}
+    crashes: dict[str, str] = {}
     key = {
         **source.identity,
         "frame": plan.frame,
@@ -92,53 +116,92 @@ def _fastest(source: Source, plan: Plan) -> Engine:
         "threads": source.threads,
         "device": device_name(source.device),
         "engines": {name: engine_class(name.partition(":")[0]).versions() for name in names},
-        "int8": f"{made.calibrated_on} {dict(made.scores)} {made.sha256}" if made is not None else "",
+        "int8": made and f"{made.weights} {made.calibrated_on} {dict(made.scores)} {made.sha256}",
     }
     try:
-        outcome = source.cache.record("auto", key, lambda: _race(names, source, plan, built))
+        outcome = source.cache.record(
+            "auto",
+            key,
+            lambda: _race(names, source, plan, built, crashes, stopped),
+            lasts=lambda: not crashes,
+        )
     except ConfigError as error:
-        _log.warning("auto: eager serves: %s", error)
-        return reference(source, plan)
-    for name, fault in outcome["faults"].items():
+        return _fall_back(source, plan, str(error))
+    faults = {**crashes, **outcome["faults"]}
+    for name, fault in faults.items():
         _log.warning("auto: %s is out: %s", name, fault)
     winner = outcome["winner"]
     _log.info("auto: %s of %s", winner, outcome["checks"])
-    if winner in built:
-        return built[winner]
+    if winner == "eager":
+        return _fall_back(source, plan, "; ".join(f"{name}: {fault}" for name, fault in faults.items()))
     try:
-        return reference(source, plan) if winner == "eager" else build(winner, source, plan)
+        return Choice(built[winner] if winner in built else _named(winner, source, plan))
     except SernetError as error:
-        _log.warning("auto: eager serves: %s", error)
-        return reference(source, plan)
+        return _fall_back(source, plan, str(error))
 
 
-def _race(names: list[str], source: Source, plan: Plan, built: dict[str, Engine]) -> dict[str, Any]:
-    """Build and compare engines: the winner, each one's parity, and the faults of those that are out.
+def _may_race(made: Quantised, source: Source, plan: Plan) -> bool:
+    """Whether an int8 model may compete where no precision was asked for; the log says why not."""
+    if made.weights != weights_hash(source.model):
+        _log.warning("auto: int8 is out: %s was made from other weights than %s", made.path, source.path)
+        return False
+    if doubt := made.doubt_at(*plan.network) or int8_doubt():
+        _log.info("auto: int8 is out: %s", doubt)
+        return False
+    return True
+
+
+def _fall_back(source: Source, plan: Plan, fault: str) -> Choice:
+    """Eager, because it is the fastest or, with a fault, because others failed.
+
+    Raises:
+        EngineError: It does not have the precision that was asked for.
+    """
+    engine = reference(source, plan)
+    if source.precision not in ("auto", engine.precision):
+        reason = fault or "no engine that runs here has it"
+        raise EngineError(f"precision {source.precision} cannot be had: {reason}; or take precision auto")
+    if fault:
+        _log.warning("auto: eager serves: %s", fault)
+    return Choice(engine, fault)
+
+
+def _race(
+    names: list[str],
+    source: Source,
+    plan: Plan,
+    built: dict[str, Engine],
+    crashes: dict[str, str],
+    stopped: Callable[[], bool],
+) -> dict[str, Any]:
+    """Build and compare engines: the winner, each one's parity, and the faults of those that failed it.
 
     Args:
         names: Engines beside eager.
         source: What they are built from.
         plan: Their sizes.
         built: Receives the engines.
+        crashes: Receives why others could not be built or run.
+        stopped: Whether to give up.
     """
-    faults: dict[str, str] = {}
     frames = street_frames(*plan.frame)
     for name in names:
+        check_wanted(stopped)
         try:
-            engine = build(name, source, plan)
+            engine = _named(name, source, plan)
             engine.segment(frames[0])
         except ConfigError:
             raise
         except Exception as error:  # it may also fail when it runs
-            faults[name] = str(error) if isinstance(error, EngineError) else _words(error)
+            crashes[name] = str(error) if isinstance(error, EngineError) else _words(error)
         else:
             built[name] = engine
+    check_wanted(stopped)
     eager = built["eager"] = reference(source, plan)
     exact = Eager(dataclasses.replace(source, precision="auto"), plan)
     checks = compare(exact, built, frames)
-    for name, parity in checks.items():
-        if name != "eager" and (fault := parity.fault(built[name].precision)):
-            faults[name] = fault
+    found = ((name, parity.fault(built[name].precision)) for name, parity in checks.items())
+    faults = {name: fault for name, fault in found if fault and name != "eager"}
     sound = [name for name in checks if name not in faults]
     if source.precision not in ("auto", eager.precision) and len(sound) > 1:
         sound.remove("eager")  # it runs, but not in the precision that was asked for

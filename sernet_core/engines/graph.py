@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from sernet_core.engines.turn import alone
 from sernet_core.segmentation_network import MIN_SIZE, SegmentationNetwork
 
 INPUT, OUTPUT = "frame", "logits"
@@ -82,5 +83,5 @@ def export_graph(
         limits = {"min": MIN_SIZE // stride, "max": LARGEST // stride}
         rows, columns = torch.export.Dim("rows", **limits), torch.export.Dim("columns", **limits)
         dimensions = {INPUT: {1: stride * rows, 2: stride * columns}}
-    with torch.no_grad(), no_deprecations():
+    with alone(), torch.no_grad(), no_deprecations():
         return torch.export.export(model, (frame,), dynamic_shapes=dimensions)

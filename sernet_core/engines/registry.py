@@ -30,7 +30,7 @@ def engine_class(name: str) -> type[Engine]:
         ConfigError: There is no such engine.
     """
     if name not in ENGINES:
-        raise ConfigError(unknown_name("engine", name, CHOICES))
+        raise ConfigError(unknown_name("engine", name, ENGINES))
     module, _, attribute = ENGINES[name].partition(":")
     found: type[Engine] = getattr(importlib.import_module(module), attribute)
     return found

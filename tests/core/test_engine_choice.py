@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_engines import FRAME, Broken, Liar, Quick, Weak, contend_with, load, until
 
-from sernet_core.engines import choose, pool, registry
-from sernet_core.engines.base import Engine, Segmentation, missing_packages
-from sernet_core.engines.eager import Eager
-from sernet_core.engines.parity import Parity, compare, street_frames
+from sernet_core.engines import choose, pool
+from sernet_core.engines.base import Segmentation, missing_packages
+from sernet_core.engines.parity import Parity, compare
 from sernet_core.engines.plan import Plan
 from sernet_core.errors import ConfigError, EngineError
 from sernet_core.runtime import Segmenter
@@ -22,74 +22,10 @@ from sernet_core.runtime import Segmenter
 pytestmark = pytest.mark.timeout(600)
 
 
-class Quick(Eager):
-    """Eager's masks, sooner: it answers a frame that it has seen from memory."""
-
-    name = "quick"
-    built = 0
-    gate = threading.Event()
-
-    def __init__(self, source, plan) -> None:
-        type(self).built += 1
-        assert self.gate.wait(60)
-        super().__init__(source, plan)
-        self._seen: dict[bytes, Segmentation] = {}
-
-    def segment(self, image: np.ndarray, *, confidence: bool = False) -> Segmentation:
-        key = image.tobytes()
-        if key not in self._seen:
-            self._seen[key] = super().segment(image, confidence=confidence)
-        return self._seen[key]
-
-
-class Liar(Quick):
-    """Quicker than all, and wrong."""
-
-    name = "liar"
-
-    def segment(self, image: np.ndarray, *, confidence: bool = False) -> Segmentation:
-        return Segmentation(np.zeros(image.shape[:2], np.uint8))
-
-
-class Broken(Eager):
-    """Cannot be built."""
-
-    name = "broken"
-
-    def __init__(self, source, plan) -> None:
-        raise RuntimeError("the boiler burst")
-
-
-class Weak(Quick):
-    """Can be built, and fails when it runs."""
-
-    name = "weak"
-
-    def segment(self, image: np.ndarray, *, confidence: bool = False) -> Segmentation:
-        raise ValueError("no steam")
-
-
 @pytest.fixture
 def contend(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Makes these the engines that "auto" compares with eager."""
-    Quick.built = 0
-    Quick.gate.set()
-
-    def use(*kinds: type[Engine]) -> None:
-        for kind in kinds:
-            monkeypatch.setitem(registry.ENGINES, kind.name, f"{__name__}:{kind.__name__}")
-        monkeypatch.setattr(registry, "CHOICES", ("auto", *registry.ENGINES))
-        monkeypatch.setattr("sernet_core.runtime.CHOICES", ("auto", *registry.ENGINES))
-        monkeypatch.setitem(choose.CONTENDERS, "cpu", tuple(kind.name for kind in kinds))
-
-    return use
-
-
-def load(model: Path, folder: Path, engine: str = "auto", **settings) -> Segmenter:
-    return Segmenter.load(model, device="cpu", engine=engine, engine_cache_dir=folder, **settings)
-
-
-FRAME = street_frames(64, 96, 1)[0]
+    return functools.partial(contend_with, monkeypatch)
 
 
 def test_the_fastest_that_agrees_wins(small_model, tmp_path, contend, caplog) -> None:
@@ -261,7 +197,7 @@ def test_a_batch_that_cannot_be_built_is_no_fault_and_is_tried_once(
 
 def test_no_error_aside_is_tried_again_with_each_frame(small_model, tmp_path, contend, monkeypatch) -> None:
     contend(Quick)
-    monkeypatch.setattr(pool, "build", lambda *_: 1 / 0)
+    monkeypatch.setattr(pool, "choose", lambda *_: 1 / 0)
     segmenter = load(small_model, tmp_path, "quick", background=True)
     for _ in range(3):
         segmenter.segment(FRAME)
@@ -301,23 +237,16 @@ def test_auto_with_the_real_engines(small_model, caplog) -> None:
     assert "is out" not in caplog.text
 
 
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 300
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_a_size_that_comes_during_a_build_is_built_next(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody need send another frame of that size for it."""
     begin, built = threading.Event(), list[object]()
 
-    def build(_name: str, _source: object, plan: object) -> object:
+    def build(_name: str, _source: object, plan: object, _stopped: object) -> choose.Choice:
         assert begin.wait(30)
         built.append(plan)
-        return f"engine of {plan}"
+        return choose.Choice(f"engine of {plan}")  # type: ignore[arg-type]
 
-    monkeypatch.setattr(pool, "build", build)
+    monkeypatch.setattr(pool, "choose", build)
     monkeypatch.setattr(pool, "reference", lambda _source, _plan: "eager")
     first, second = Plan((60, 80), (60, 80), 16), Plan((64, 96), (64, 96), 16)
     one = pool.EnginePool(None, "openvino", background=True)  # type: ignore[arg-type]
