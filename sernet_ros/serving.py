@@ -120,11 +120,12 @@ class Serving:
             self._cancel()
             if not self.serves(after):
                 self._load(after)
+        with self._lock:
+            self.settings = self._in_force()
         for channel in self.channels:
             try:
                 with self._lock:
                     assert self.network is not None
-                    self.settings = self._in_force()
                     channel.take(rules_for(self.settings, self.network.segmenter.classes, channel.prefix))
             except ConfigError as error:  # a file that has gone since it was checked
                 self._logger.error(f"the change has no effect: {error}")

@@ -29,6 +29,57 @@ class Other(FakeSegmenter):
         return SimpleNamespace(mask=answer.mask + 10, confidence=answer.confidence)
 
 
+class Cold(FakeSegmenter):
+    def warm_up(self, height: int, width: int) -> None:
+        raise MemoryError("no room")
+
+
+class Stubborn(FakeSegmenter):
+    def prepare(self, height: int, width: int) -> None:
+        raise EngineError("engine openvino could not be built: no such layer")
+
+
+class Building(FakeSegmenter):
+    """Builds until it is closed."""
+
+    ended = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._closing = threading.Event()
+
+    def prepare(self, height: int, width: int) -> None:
+        super().prepare(height, width)
+        self.ended = self._closing.wait(2 * PATIENCE)
+        raise EngineError("the segmenter is closed")
+
+    def close(self) -> None:
+        super().close()
+        self._closing.set()
+
+
+class Slow(FakeSegmenter):
+    """Is warm when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heat = threading.Event()
+
+    def warm_up(self, height: int, width: int) -> None:
+        self.heat.wait(2 * PATIENCE)
+        super().warm_up(height, width)
+
+
+KINDS = {
+    "other": Other,
+    "auto": Other,
+    "cold": Cold,
+    "stubborn": Stubborn,
+    "building": Building,
+    "slow": Slow,
+}
+
+
 class Library:
     """Loads by name; a test holds a loading with `gate`."""
 
@@ -54,33 +105,10 @@ class Library:
             raise ConfigError("engine tensorrt: torch-tensorrt is not installed")
         if precision == "fp16":
             raise EngineError("fp16 needs a GPU")
-        kinds = {"other": Other, "auto": Other, "cold": Cold, "stubborn": Stubborn, "slow": Slow}
-        segmenter = kinds.get(model, FakeSegmenter)().load(model)
+        segmenter = KINDS.get(model, FakeSegmenter)().load(model)
         segmenter.engine, segmenter.precision = engine, precision
         self.made.append(segmenter)
         return segmenter
-
-
-class Cold(FakeSegmenter):
-    def warm_up(self, height: int, width: int) -> None:
-        raise MemoryError("no room")
-
-
-class Stubborn(FakeSegmenter):
-    def prepare(self, height: int, width: int) -> None:
-        raise EngineError("engine openvino could not be built: no such layer")
-
-
-class Slow(FakeSegmenter):
-    """Is warm when the test says so."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.heat = threading.Event()
-
-    def warm_up(self, height: int, width: int) -> None:
-        self.heat.wait(2 * PATIENCE)
-        super().warm_up(height, width)
 
 
 @pytest.fixture
@@ -180,6 +208,7 @@ def test_going_back_gives_up_the_loading(swapping) -> None:
     assert one.set(model="other")[0] and one.set(model="first")[0]
     library.gate.set()
     one.until(lambda: len(library.made) == 2 and library.made[1].closed, "the other one is let go of")
+    assert not library.made[1].prepared, "nothing is built for it"
     assert one.set(overlay_alpha=0.25)[0]
     one.until(lambda: one.statuses["worker"].message == "active", "nothing is loaded")
     assert library.loaded == [("first", "auto"), ("other", "auto")]
@@ -200,6 +229,17 @@ def test_a_network_that_is_no_longer_meant_does_not_take_over(swapping) -> None:
     assert one.node._network.segmenter is library.made[0] and one.node.settings.model == "first"
     one.until(lambda: library.made[1].closed, "the other one is let go of")
     assert not library.made[0].closed
+
+
+@pytest.mark.parametrize("by", ["going back", "cleanup"])
+def test_a_build_for_a_network_that_is_given_up_ends(swapping, by: str) -> None:
+    one, library = swapping
+    assert one.set(model="building")[0]
+    one.until(lambda: len(library.made) == 2 and library.made[1].prepared, "it builds")
+    assert one.set(model="first")[0] if by == "going back" else one.change_state("deactivate")
+    assert by == "going back" or one.change_state("cleanup")
+    one.until(lambda: library.made[1].ended, "the build ends")
+    one.until(lambda: not [thread for thread in threading.enumerate() if thread.name == "loading"])
 
 
 def test_a_network_that_does_not_get_warm_is_told(swapping) -> None:
