@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from sernet_core.errors import ConfigError
-from sernet_core.labels import IGNORE
+from sernet_core.labels import IGNORE, resize_labels
 from sernet_core.network import MIN_SIZE
 from sernet_core.photometric import PhotometricConfig, photometric
 
@@ -104,7 +104,7 @@ def _scale_and_crop(
     kind = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
     return (
         cv2.resize(box_image, (width, height), interpolation=kind),
-        cv2.resize(box_label, (width, height), interpolation=cv2.INTER_NEAREST),
+        resize_labels(box_label, (height, width)),
     )
 
 

@@ -18,7 +18,6 @@ from tqdm import tqdm
 from sernet_core.datasets import Dataset
 from sernet_core.engines.base import Source
 from sernet_core.engines.choose import reference
-from sernet_core.engines.plan import Plan
 from sernet_core.errors import InputError
 from sernet_core.labels import IGNORE, ClassSet
 from sernet_core.runtime import InputSize
@@ -76,7 +75,7 @@ def sample_logits(
             continue
         chosen = torch.from_numpy(rng.choice(known, min(pixels, known.size), replace=False))
         height, width = sample.image.shape[:2]
-        plan = Plan((height, width), sizing.of(height, width), source.info.network.output_stride)
+        plan = source.plan((height, width), sizing.of(height, width))
         engine = reference(source, plan)
         with torch.inference_mode():
             full = engine.upsampler.full(engine.logits(plan.prepare(sample.image)))

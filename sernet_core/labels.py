@@ -186,3 +186,16 @@ def class_set(name: str) -> ClassSet:
     if name not in _CLASS_SETS:
         raise ConfigError(unknown_name("class set", name, _CLASS_SETS))
     return _CLASS_SETS[name]
+
+
+def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Ids (H, W) at another height and width: each pixel is the one in which its centre lies.
+
+    So it stays where linear and area resizing put the image's pixels. OpenCV's INTER_NEAREST instead takes
+    the corner and moves labels by half a pixel, and INTER_NEAREST_EXACT differs between releases. A centre
+    between two pixels takes the later one.
+    """
+    rows, columns = (
+        (2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(size, labels.shape, strict=True)
+    )
+    return labels.take(rows, axis=0).take(columns, axis=1)

@@ -14,7 +14,7 @@ import numpy as np
 
 from sernet_core.datasets import Dataset
 from sernet_core.errors import InputError
-from sernet_core.labels import IGNORE
+from sernet_core.labels import IGNORE, resize_labels
 
 _AREA = (3e-4, 0.04)  # of an object, as a share of its frame: less is a crumb, more hides the scene
 _WIDTH = 0.3  # most, as a share of its frame's
@@ -22,6 +22,8 @@ _SCALE = (0.7, 1.4)
 _HORIZON = 0.5  # as a share of the height: a level camera's
 _TRIES = 8  # at a place for an object
 _HIDDEN = 0.1  # most of an object's pixels that may hide rare ones
+# Nothing stands on these: they hide the foot of what is behind them.
+_HIDING = ("car", "truck", "bus", "train", "van", "caravan", "trailer", "vehicle", "motorcycle")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class ObjectBank:
     def __init__(self, dataset: Dataset, rare: Sequence[int]) -> None:
         self._dataset = dataset
         self._rare = np.isin(np.arange(256), rare)
+        hiding = [number for number, name in enumerate(dataset.classes.names) if name.lower() in _HIDING]
+        self._hiding = np.isin(np.arange(256), hiding)
         self.objects: dict[int, list[Cutout]] = {}
         for index, sample in enumerate(dataset):
             if sample.label is not None:
@@ -77,7 +81,7 @@ class ObjectBank:
             columns = np.flatnonzero(components[top + height - 1, left : left + width] == number)
             below = label[top + height, left + columns]
             below = below[(below != IGNORE) & ~self._rare[below]]
-            if below.size:
+            if below.size and not self._hiding[below].any():
                 ids = label[components == number]
                 cutout = Cutout(
                     index, number, (left, top, width, height), int(np.median(columns)), _most(below)
@@ -135,8 +139,7 @@ class ObjectBank:
         ids = sample.label[box]
         if mirrored:
             shape, pixels, ids = shape[:, ::-1], pixels[:, ::-1], ids[:, ::-1]
-        shape = cv2.resize(shape.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
-        ids = cv2.resize(np.ascontiguousarray(ids), size, interpolation=cv2.INTER_NEAREST)
+        shape, ids = (resize_labels(values, (size[1], size[0])) for values in (shape, ids))
         smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         pixels = cv2.resize(np.ascontiguousarray(pixels), size, interpolation=smooth)
         target = np.s_[new_top : new_top + size[1], place : place + size[0]]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sernet_core.errors import ConfigError, InputError
-from sernet_core.labels import IGNORE
+from sernet_core.labels import IGNORE, resize_labels
 from sernet_core.media import read_unchanged
 from sernet_core.relabel import Labeling
 
@@ -60,7 +60,7 @@ class IgnoreMask:
         """The mask at an image's size, uint8 (H, W), 1 = ignored."""
         if self._fitted.shape != (height, width):
             # Kept, for the next image has most likely the same size.
-            self._fitted = _nearest(self._given, (height, width))
+            self._fitted = resize_labels(self._given, (height, width))
         return self._fitted
 
 
@@ -111,23 +111,12 @@ class Finish:
     def scaled(self, picture: np.ndarray) -> np.ndarray:
         """A mask or confidence, uint8 (H, W), at the published size: each pixel that of the nearest."""
         size = scaled_size(picture.shape, self.scale)
-        return picture if picture.shape == size else _nearest(picture, size)
+        return picture if picture.shape == size else resize_labels(picture, size)
 
 
 def scaled_size(shape: Sequence[int], scale: float) -> tuple[int, int]:
     """Height and width of a mask for an image of a shape (H, W, ...)."""
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
-
-
-def _nearest(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A picture (H, W) at another size: each pixel is the one in which its centre lies.
-
-    Between two pixels it is the later one; OpenCV's INTER_NEAREST_EXACT differs there between releases.
-    """
-    rows, columns = (
-        (2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(size, picture.shape, strict=True)
-    )
-    return picture.take(rows, axis=0).take(columns, axis=1)
 
 
 def _placed(part: np.ndarray, window: tuple[slice, slice], size: tuple[int, int], rest: int) -> np.ndarray:

@@ -11,8 +11,9 @@ from sernet_core.network import NetworkConfig
 from sernet_core.peers.registry import PEERS, PeerConfig
 
 BASE = "all"
-COMPONENTS, BY_OTHERS = "components", "peers"
-REPEATED = (COMPONENTS, BY_OTHERS)  # groups that are trained with more seeds
+COMPONENTS, GATE, BY_OTHERS = "components", "gate", "peers"
+REPEATED = (COMPONENTS, GATE, BY_OTHERS)  # groups that are trained with more seeds
+FULL_RATES = (12, 16, 18)  # of DbN, for images of full size
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,11 @@ class Row:
     peer: str = ""
 
     def network(self, base: NetworkConfig) -> NetworkConfig | PeerConfig:
-        """The variant of a network, or the peer for its classes."""
-        return PeerConfig(self.peer, base.classes) if self.peer else replace(base, **self.settings)
+        """The variant of a network, or the peer for its classes, its dilations as much smaller as DbN's."""
+        if not self.peer:
+            return replace(base, **self.settings)
+        scale = sum(base.dbn_rates) / sum(FULL_RATES) * base.output_stride / 16
+        return PeerConfig(self.peer, base.classes, round(scale, 4))
 
 
 _PARTS = ("abm", "dbn", "afn1", "afn2")
@@ -51,7 +55,7 @@ def rows_of(base: NetworkConfig) -> list[Row]:
         *(Row(f"no {part}", COMPONENTS, {part: False}) for part in _PARTS),
         Row("none of them", COMPONENTS, dict.fromkeys(_PARTS, False)),
         *(Row(f"fusion {kind}", "fusion", {"fusion": kind}) for kind in ("concat", "add", "gated")),
-        *(Row(f"gate {kind}", "gate", {"gate": kind}) for kind in ("learned", "fixed")),
+        *(Row(f"gate {kind}", GATE, {"gate": kind}) for kind in ("learned", "fixed")),
         Row("stride 16", "output stride", {"output_stride": 16}),
         Row("stride 8", "output stride", {"output_stride": 8, "dbn_rates": doubled}),
         *(

@@ -37,7 +37,7 @@ class Plan:
         rows: The variants, the base first.
         dataset: Frames to train on.
         validation: Split to score.
-        seeds: Runs of each row of the components and of the peers.
+        seeds: Runs of each row of `REPEATED` groups.
         other_seeds: Runs of each other row.
         encoder: ImageNet weights for the encoder of every run.
         device: "cpu" or "cuda:N".

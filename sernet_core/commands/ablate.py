@@ -1,8 +1,8 @@
 """Train variants of the network under one budget, and say what each part brings.
 
-Rows: each of abm, dbn, afn1 and afn2 off, all of them off (group "components", three seeds each); fusion,
-gate, output stride, DbN rates (one seed each, or --other-seeds); DeepLabV3+ and Unet of the same depth under
-the same budget (group "peers", three seeds each). Runs that are done are kept and an
+Rows: each of abm, dbn, afn1 and afn2 off, all of them off (group "components"), the paper's literal gate
+("gate"), DeepLabV3+ and Unet of the same depth under the same budget ("peers"): three seeds each; fusion,
+output stride, DbN rates: one seed each, or --other-seeds. Runs that are done are kept and an
 interrupted one goes on: give the same command again; more rows or seeds may be added to it. --out gets
 ablation.html, .json and .csv.
 
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--list", action="store_true", help="list the rows and their groups, and train nothing"
     )
     parser.add_argument(
-        "--seeds", type=int, default=3, help="runs of each component and each peer (default: 3)"
+        "--seeds", type=int, default=3, help="runs of each row of components, gate and peers (default: 3)"
     )
     parser.add_argument("--other-seeds", type=int, default=1, help="runs of each other row (default: 1)")
     parser.add_argument("--encoder", type=Path, metavar="FILE", help="ImageNet weights for the encoder")

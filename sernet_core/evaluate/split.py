@@ -57,6 +57,8 @@ def check_split(dataset: Dataset, info: CheckpointInfo, model: str) -> None:
             f"{model} knows the classes of {info.classes.name}, {dataset.name} is labelled "
             f"with those of {dataset.classes.name}: {difference}"
         )
+    if dataset.name == "synthetic/train" and info.data.get("synthetic_share"):
+        raise InputError(f"{dataset.name}: {model} was trained on such scenes; evaluate on synthetic:val")
     if seen := trained_frames(info, dataset.stems):
         raise InputError(
             f"{dataset.name}: {len(seen)} of {len(dataset)} frames are in the training list of "

@@ -28,7 +28,7 @@ class DeepLabV3Plus(SegmentationNetwork):
     """A dilated residual encoder, a spatial pyramid, and a decoder at a quarter of the size.
 
     Args:
-        config: Kept as it is; has `classes`.
+        config: Kept as it is; has `classes` and `rate_scale`.
         depth: Of the residual encoder: 18, 34, 50 or 101.
         output_stride: 16 or 8.
         separable: Depthwise-separable convolutions in pyramid and decoder, which the paper recommends for
@@ -40,7 +40,7 @@ class DeepLabV3Plus(SegmentationNetwork):
         self.config = config
         self.stride = output_stride
         self.encoder = Encoder(depth, output_stride, gate=None)
-        rates = [rate * 16 // output_stride for rate in RATES]
+        rates = [max(1, round(rate * config.rate_scale)) * 16 // output_stride for rate in RATES]
         self.pyramid = SpatialPyramid(self.encoder.channels[-1], rates, separable=separable)
         self.skip = _relu(conv_bn(self.encoder.channels[1], SKIP, 1))
         self.context = _convolution(WIDTH, WIDTH, separable=separable)

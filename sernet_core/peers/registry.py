@@ -62,11 +62,13 @@ class PeerConfig:
     Attributes:
         name: Key of `PEERS`.
         classes: Number of classes K.
+        rate_scale: Factor to the dilations that its paper chose for images of full size, where it has such.
         architecture: Tells it from others in a checkpoint.
     """
 
     name: str
     classes: int = 11
+    rate_scale: float = 1.0
     architecture: str = ARCHITECTURE
 
     def __post_init__(self) -> None:
@@ -74,6 +76,8 @@ class PeerConfig:
             raise ConfigError(unknown_name("peer", self.name, PEERS))
         if self.classes < 1:
             raise ConfigError(f"classes: needs at least 1, got {self.classes}")
+        if not self.rate_scale > 0:
+            raise ConfigError(f"rate_scale: needs to be above 0, got {self.rate_scale}")
 
 
 def build_peer(config: PeerConfig) -> SegmentationNetwork:

@@ -18,7 +18,8 @@ _MEMORY = {"adamw": ("exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
     """Groups by peak rate (encoder or new) and weight decay.
 
-    Norms, biases and gate gains do not decay: every parameter below two dimensions.
+    Norms, biases and gate gains do not decay: every parameter below two dimensions. The gains of the
+    encoder's gates are new: no pretrained network has them.
     """
     groups: dict[str, dict[str, Any]] = {
         f"{part}, {kind}": {
@@ -31,7 +32,8 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
         for kind in ("weights", "norms and biases")
     }
     for name, parameter in model.named_parameters():
-        part = "encoder" if name.startswith("network.encoder.") else "new"
+        pretrained = name.startswith("network.encoder.") and not name.endswith(".gain")
+        part = "encoder" if pretrained else "new"
         kind = "weights" if parameter.ndim > 1 else "norms and biases"
         groups[f"{part}, {kind}"]["params"].append(parameter)
     return list(groups.values())

@@ -13,13 +13,15 @@ from sernet_core.train.transfer import Transfer, start_from
 
 
 def check_start(start: Checkpoint, network: NetworkConfig) -> None:
-    """Find out whether a run can start from a model; its classes may be others.
+    """Find out whether a run can start from a model; its classes and the dilations of DbN may be others.
 
     Raises:
         ConfigError: It is another network.
     """
     given = start.info.network
-    same = replace(given, classes=network.classes) == network
+    if not isinstance(given, NetworkConfig):
+        raise ConfigError(f"the model to start from is another network than the recipe's: {given}")
+    same = replace(given, classes=network.classes, dbn_rates=network.dbn_rates) == network
     pruned = PRUNED_FROM.get(network.depth) == given.depth
     if not same and not (pruned and (given.abm, given.gate) == (network.abm, network.gate)):
         raise ConfigError(f"the model to start from is another network than the recipe's: {given}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from sernet_core import config
 from sernet_core.blocks import conv_bn
 from sernet_core.errors import CheckpointError, ConfigError, InputError
-from sernet_core.network import SernetFormer, build_network
+from sernet_core.network import SernetFormer, build_network, read_config
 from sernet_core.storage import write_atomically
 from sernet_core.train.average import norms_of, update_average
 from sernet_core.train.optimizer import build_optimizer, optimizer_tensors, restore_optimizer
@@ -144,7 +144,9 @@ class TrainingState:
     def _is_same(self, identity: Mapping[str, Any]) -> bool:
         """Whether a saved state is of this run; a setting that it is too old to know had its default."""
         try:
-            recipe = config.build(Recipe, identity.get("recipe", {}))
+            values = dict(identity.get("recipe", {}))
+            network = read_config(values.pop("network", {}), "network")  # a peer's has other fields
+            recipe = replace(config.build(Recipe, values), network=network)
         except ConfigError:
             return False
         return recipe == self.recipe and identity.get("origin") == self._origin

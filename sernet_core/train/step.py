@@ -69,6 +69,9 @@ class Learner:
         for attempt in range(ATTEMPTS):
             if attempt:
                 warn(f"step {state.step}: not finite, trying the batch again")
+            # Dropout, where a network has it, depends on the step: the same after a kill and in a retry.
+            draw = state.step * self.processes.count + self.processes.index
+            torch.manual_seed((self.recipe.seed << 32) + draw)
             norms = state.norm_statistics()
             loss, finite = self._backward(image, label)
             if finite:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from sernet_core.checkpoint import CheckpointInfo, save_checkpoint
+from sernet_core.checkpoint import CheckpointInfo, read_info, save_checkpoint
 from sernet_core.datasets import Dataset
 from sernet_core.errors import InputError
 from sernet_core.evaluate import check_split, evaluate
@@ -25,7 +25,7 @@ from sernet_core.train.average import calibrated
 from sernet_core.train.step import Learner
 from sernet_core.train.stream import TrainingStream, crop_batches
 
-MODEL = "model.safetensors"
+MODEL, BEST = "model.safetensors", "best.safetensors"
 SAMPLES = "samples"
 _CANDIDATE = ".candidate.safetensors"  # the model while it has no scores yet
 _SHOWN = 4  # frames of each split on its sheet
@@ -95,8 +95,20 @@ class Validator:
                     warn(f"warning: {error}")
         finally:
             candidate.unlink(missing_ok=True)
-        save_checkpoint(self._folder / MODEL, network, replace(info, metrics=metrics))
+        info = replace(info, metrics=metrics)
+        save_checkpoint(self._folder / MODEL, network, info)
+        if self._is_best(metrics):
+            save_checkpoint(self._folder / BEST, network, info)
         return metrics
+
+    def _is_best(self, metrics: dict[str, dict[str, Any]]) -> bool:
+        """Whether the first split was never scored better in this run."""
+        path = self._folder / BEST
+        if not metrics or not path.is_file():
+            return bool(metrics)
+        kept, name = read_info(path), next(iter(metrics))
+        stale = kept.recipe.get("step", 0) >= self._state.step  # of a run that was in this folder before
+        return stale or metrics[name]["miou"] > kept.metrics.get(name, {}).get("miou", -1.0)
 
     def _network(self) -> SernetFormer:
         """The averaged network, with norm statistics of its own where the recipe wants them."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from small_run import SMALL, Frames, noise_frames
 
 from sernet_core.ablation import run as module
@@ -19,7 +20,7 @@ from sernet_core.ablation.rows import BASE, choose, rows_of
 from sernet_core.ablation.run import PAGE, RESULT, TABLE, Plan, run
 from sernet_core.cli import main
 from sernet_core.errors import ConfigError, InputError
-from sernet_core.network import NetworkConfig
+from sernet_core.network import NetworkConfig, build_network
 
 NETWORK = NetworkConfig(depth=18, dbn_rates=(3, 4, 5))
 RECIPE = replace(SMALL, steps=1, synthetic_share=0.0, validate_every=1)
@@ -46,6 +47,11 @@ def test_peers_of_the_same_depth_stand_beside() -> None:
     with pytest.raises(ConfigError, match="peers"):
         peers(29)
     assert {row.group for row in rows_of(NETWORK) if row.peer} == {"peers"}
+    deeplab = next(row for row in rows_of(NETWORK) if row.name == "deeplabv3plus-r18").network(NETWORK)
+    with torch.device("meta"):
+        pyramid = build_network(deeplab).pyramid  # type: ignore[call-overload]
+    rates = [module.dilation[0] for module in pyramid.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert sorted(rate for rate in rates if rate > 1) == [2, 3, 5], "(6, 12, 18) as DbN's (12, 16, 18) shrink"
 
 
 def test_rows_are_chosen_by_name_or_group_beside_the_base() -> None:

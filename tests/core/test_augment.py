@@ -37,6 +37,21 @@ def test_image_and_label_move_together(flip: float) -> None:
     assert (image[..., 0] == label * 20).all()
 
 
+@pytest.mark.parametrize("scale", [0.55, 0.7, 1.3, 1.7])
+def test_a_resized_label_stays_on_its_image(scale: float) -> None:
+    """The centre of a bright disc, by the image's light and by the label: a pole is two pixels wide."""
+    rows, columns = np.mgrid[:128, :192]
+    disc = ((rows - 63.5) ** 2 + (columns - 95.5) ** 2 < 25**2).astype(np.uint8)
+    image = np.repeat(disc[..., None] * 200, 3, 2)
+    size = (round(192 * scale), round(128 * scale))
+    config = replace(PLAIN, crop=size, scale=(scale, scale))
+    image, label = augment(image, disc, config, np.random.default_rng(0))
+    light = np.where(label == 255, 0, image[..., 0])  # a row beyond the frame is grey and void
+    for places in np.indices(label.shape):
+        by_light, by_label = np.average(places, weights=light), np.average(places, weights=label == 1)
+        assert by_label == pytest.approx(by_light, abs=0.1)
+
+
 def _places(part: np.ndarray, whole: np.ndarray) -> int:
     """At how many offsets a window stands in a whole."""
     windows = np.lib.stride_tricks.sliding_window_view(whole, part.shape)

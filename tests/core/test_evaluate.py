@@ -121,7 +121,7 @@ def test_the_stated_figure(data_root: Path, tmp_path: Path) -> None:
     miou = json.loads((out / "metrics.json").read_text())["miou"]
     assert miou == pytest.approx(read_info(DEFAULT_MODEL).metrics["camvid/val"]["miou"], abs=0.1)
     readme = (Path(__file__).parents[2] / "README.md").read_text()
-    (stated,) = re.findall(r"\| `sernet evaluate` \| ([\d.]+) \|", readme)
+    (stated,) = re.findall(rf"\| `{DEFAULT_MODEL}` \| \d+x\d+ \| ([\d.]+)", readme)
     assert miou == pytest.approx(float(stated), abs=0.1)
 
 
@@ -131,6 +131,14 @@ def test_training_frames_are_refused(small_model: Path, tree: Path, tmp_path: Pa
     save_checkpoint(path, checkpoint.network, replace(checkpoint.info, data={"stems": ["f1"]}))
     with pytest.raises(InputError, match="1 of 3 frames are in the training list"):
         evaluate(Segmenter.load(path), open_dataset(tree, "val"), quiet=True)
+
+
+def test_scenes_like_those_of_the_training_are_refused(small_model: Path, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(small_model)
+    path = tmp_path / "m.safetensors"
+    save_checkpoint(path, checkpoint.network, replace(checkpoint.info, data={"synthetic_share": 0.5}))
+    with pytest.raises(InputError, match="trained on such scenes; evaluate on synthetic:val"):
+        evaluate(Segmenter.load(path), open_dataset("synthetic", "train"), quiet=True)
 
 
 def test_other_classes_are_refused(small_model: Path, tree: Path) -> None:

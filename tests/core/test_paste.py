@@ -53,6 +53,14 @@ def test_objects_are_found_with_what_they_stand_on() -> None:
     assert sign.ground == pedestrian.ground == ROAD and sign.frame == 1
 
 
+def test_what_a_car_hides_is_not_cut_out() -> None:
+    sample = with_objects()
+    assert sample.label is not None
+    sample.label[80:100, 40:64] = CAMVID.names.index("Car")  # before the sign's pole
+    bank = ObjectBank(Frames([sample]), [POLE, SIGN, PEDESTRIAN])
+    assert set(bank.objects) == {PEDESTRIAN}
+
+
 def test_pasted_objects_stand_where_they_could() -> None:
     bank = ObjectBank(Frames([street(), with_objects()]), RARE)
     plain = street(brightness=50)

@@ -88,6 +88,15 @@ def test_no_run_starts_at_a_stride_that_needs_layers_the_deeper_one_lacks() -> N
     check_start(start, NetworkConfig(depth=50))
 
 
+def test_a_run_for_larger_views_starts_with_other_dilations() -> None:
+    small, large = (replace(SMALL.network, dbn_rates=rates) for rates in ((1, 2, 3), (2, 4, 6)))
+    start, network = model(small), build_network(large)
+    check_start(start, large)
+    load_start(network, start, CAMVID)
+    assert network.config.dbn_rates == (2, 4, 6)
+    assert torch.equal(network.head.classify.weight, start.network.head.classify.weight)
+
+
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [

@@ -19,7 +19,7 @@ from sernet_core.errors import CheckpointError, ConfigError, InputError
 from sernet_core.labels import CAMVID, ClassSet
 from sernet_core.network import NetworkConfig
 from sernet_core.storage import write_atomically
-from sernet_core.train import log, loop, train
+from sernet_core.train import log, loop, train, validate
 from sernet_core.train.state import TrainingNetwork
 
 OTHERS = ClassSet("others", (*CAMVID.names[:10], "Cyclist"), CAMVID.palette)
@@ -181,6 +181,24 @@ def test_the_model_is_written_once_with_its_scores(tmp_path: Path, monkeypatch: 
     scores = read_info(tmp_path / "model.safetensors").metrics["memory"]
     assert scores["precision"] == "fp32" and scores["input_size"] == [96, 64]
     assert {"miou", "iou", "pixel_accuracy"} <= scores.keys()
+
+
+def test_the_best_model_is_kept_beside_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([40.0, 60.0, 50.0])
+
+    class Matrix:
+        def __init__(self) -> None:
+            self.miou = next(scores)
+
+        def summary(self) -> dict[str, float]:
+            return {"miou": self.miou}
+
+    monkeypatch.setattr(validate, "evaluate", lambda *_, **__: Matrix())
+    run = replace(PLAIN, steps=3, validate_every=1)
+    train(run, Frames(noise_frames(2)), [Frames(noise_frames(2, "v"))], tmp_path, workers=0)
+    best, last = (read_info(tmp_path / name) for name in ("best.safetensors", "model.safetensors"))
+    assert (best.recipe["step"], best.metrics["memory"]["miou"]) == (2, 60.0)
+    assert (last.recipe["step"], last.metrics["memory"]["miou"]) == (3, 50.0)
 
 
 def test_a_run_outlives_a_history_that_cannot_be_written(

@@ -14,6 +14,7 @@ from small_run import SMALL, Frames, noise_frames
 
 from sernet_core.checkpoint import load_checkpoint
 from sernet_core.errors import ConfigError
+from sernet_core.peers.registry import PeerConfig
 from sernet_core.train import Recipe, train
 from sernet_core.train.average import calibrated, norms_of, update_average
 from sernet_core.train.processes import Processes
@@ -22,6 +23,7 @@ from sernet_core.train.step import Learner
 from sernet_core.train.stream import TrainingStream, training_batches
 
 PLAIN = replace(SMALL, synthetic_share=0.0, auxiliary_weight=0.4)
+DROPOUT = replace(PLAIN, network=PeerConfig("deeplabv3plus-r18"))  # type: ignore[arg-type]
 SGD = replace(PLAIN, optimizer="sgd", rate=1e-2, encoder_rate=1e-2)
 
 
@@ -49,7 +51,8 @@ def test_sgd_is_the_formula(nesterov: bool) -> None:
             parameter.grad = torch.empty_like(parameter).copy_(
                 random
             )  # in its memory layout, as autograd does
-            rate = recipe.rate_factor(step) * (recipe.encoder_rate if "encoder" in name else recipe.rate)
+            pretrained = "encoder" in name and "gain" not in name
+            rate = recipe.rate_factor(step) * (recipe.encoder_rate if pretrained else recipe.rate)
             decay = 0.1 if parameter.ndim > 1 else 0.0
             slope = parameter.grad + decay * expected[name]
             velocity[name] = slope if step == 0 else 0.8 * velocity[name] + slope
@@ -60,8 +63,8 @@ def test_sgd_is_the_formula(nesterov: bool) -> None:
         torch.testing.assert_close(parameter.detach(), expected[name], msg=name)
 
 
-@pytest.mark.parametrize("recipe", [SGD, replace(SGD, momentum=0.0, nesterov=False), PLAIN],
-                         ids=["momentum", "none", "adamw"])  # fmt: skip
+@pytest.mark.parametrize("recipe", [SGD, replace(SGD, momentum=0.0, nesterov=False), PLAIN, DROPOUT],
+                         ids=["momentum", "none", "adamw", "a peer with dropout"])  # fmt: skip
 def test_resumed_in_the_middle_ends_the_same(recipe: Recipe, tmp_path: Path) -> None:
     whole = _learn(replace(recipe, average="last", average_from=0.2, calibrate=2), 4)
     first = _learn(whole.recipe, 2)
