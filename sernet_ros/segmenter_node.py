@@ -255,7 +255,7 @@ class SegmenterNode(LifecycleNode):
         if self._serving is None:
             return
         self._serving.worker.watch()
-        if not self._serving.finish_loading():
+        if self._serving.has_failed():
             kept = self._serving.settings
             self.set_parameters_atomically(
                 [Parameter(name, value=getattr(kept, name)) for name in WITH_NETWORK]

@@ -160,8 +160,10 @@ class Serving:
         except BaseException:
             segmenter.close()
             raise
+        self._logger.info(network.words)
         assert before is not None
         before.segmenter.close()
+        self.find_batch()
         return network
 
     def _take_over(self, following: _Next, sizes: list[tuple[int, int]]) -> Network:
@@ -177,7 +179,7 @@ class Serving:
                 channel.take(new)
             self.worker.use(segmenter, network.batch)
             self.network, self.settings = network, wanted
-        self.find_batch()
+            self._next, self.refused = None, ""
         return network
 
     @staticmethod
@@ -189,29 +191,23 @@ class Serving:
         """Give up a network that is being loaded."""
         with self._lock:
             given_up, self._next = self._next, None
-            segmenter = None if given_up is None else given_up.segmenter
-            took_over = self.network is not None and segmenter is self.network.segmenter
-        if segmenter is not None and not took_over:
-            segmenter.close()  # ends what it waits for
+        if given_up is not None and given_up.segmenter is not None:
+            given_up.segmenter.close()  # ends what it waits for
 
-    def finish_loading(self) -> bool:
-        """Tell of a network that has taken over, or could not; to be called now and then.
+    def has_failed(self) -> bool:
+        """Whether a network that was to take over could not; says why, once. To be called now and then.
 
-        Returns:
-            False when it could not: the parameters are to be set back to `settings`.
+        The parameters are to be set back to `settings` then.
         """
         following = self._next
         if following is None or following.background is None or not following.background.future.done():
-            return True
-        self._next = None
-        try:
-            network = following.background.future.result()
-        except BaseException as error:
-            self.refused = f"the new network cannot be used, '{self.settings.model}' stays: {words_of(error)}"
-            self._logger.error(self.refused)
             return False
-        self.refused = ""
-        self._logger.info(network.words)
+        error = following.background.future.exception()
+        if error is None:
+            return False  # It took over just now.
+        self._next = None
+        self.refused = f"the new network cannot be used, '{self.settings.model}' stays: {words_of(error)}"
+        self._logger.error(self.refused)
         return True
 
     # Batches
@@ -282,7 +278,7 @@ def fault_of_change(
     assert network is not None
     other = not same_network(after, present)
     if other and serving.loading is not None and not same_network(after, before):
-        return "a network is being loaded already: try again when it has taken over, or set back what it is"
+        return "a network is being loaded already: try again when it has taken over, or set it back first"
     checked = (*WITH_NETWORK, "ignore_mask")
     if any(all(getattr(after, name) == getattr(one, name) for name in checked) for one in (before, present)):
         return ""  # Nothing that may not fit: a file that has gone since must not keep anyone from `enable`.
