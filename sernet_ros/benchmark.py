@@ -20,14 +20,18 @@ levels, all in turns on the same frames:
   overlay  uint8 frame to mask and blended colours, beside the pipeline that tutorials show
   message  an image message (bgr8) published to its mask received, each engine in a node of its own
 
-The page also splits the time by stage: what the node counts for decoding, inference and publishing, and
-what is left for the delivery through DDS, both ways. The stand-in is a node whose network sleeps: the cost of
-the road beside a network that leaves the processor alone. `sernet benchmark` needs no ROS and has the other
-levels.
+A message's time is compared with the inference (frame to mask) and with the network of the same frames in the
+node's own process: "over network" and "beyond it" are what the road costs. The page also splits it by stage:
+delivery, wait, decode, inference, answer. The stand-in is a node whose network sleeps: the cost of the road
+beside a network that leaves the processor alone. `sernet benchmark` needs no ROS, has the other levels, and
+its --help says how the options work.
+
+exit code: 0; 1 when what was asked for by name, or a node, could not be timed; 2 for a request that cannot be
+met.
 
 examples:
   benchmark --threads 2 --engines openvino --sizes 480x360 960x720 --out out/message
-  benchmark --quick --engines openvino:int8 --stand-in 20
+  benchmark --quick --engines auto --stand-in 20
 """
 DEFAULT_STANDIN = 20
 
@@ -39,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Command line without the program's name; that of the process when None.
 
     Returns:
-        0 when everything was timed, 2 for a request that cannot be met, 130 after Ctrl-C.
+        0; 1 when something that was asked for by name, or a node, could not be timed; 2 for a request that
+        cannot be met; 130 after Ctrl-C.
     """
     rest_while_waiting()
     interrupts = Interrupts(INTERRUPTED, signal.SIGINT, signal.SIGTERM)
@@ -51,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from sernet_core.commands import benchmark as command
         from sernet_ros.fastdds import use_profile
         from sernet_ros.live_run import isolate
-        from sernet_ros.message_level import message_tasks
+        from sernet_ros.message_level import NAMESPACE, message_tasks
     except (ImportError, OSError) as error:
         print(explain_missing("benchmark", error, sys.executable), file=sys.stderr)
         return MISSING_PACKAGE
@@ -59,12 +64,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         interrupts.begin()
         settings = command.settings_of(options, nodes=True)
-        print(f"{use_profile()}\n{isolate()}")
+        print(f"{use_profile()}\n{isolate(NAMESPACE)}")
         options.out.mkdir(parents=True, exist_ok=True)
         with interrupts.held():
             rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         extra = functools.partial(message_tasks, folder=options.out, standin_ms=options.stand_in)
-        command.tell(run(settings, options.out, extra), options.out)
+        code = command.tell(run(settings, options.out, extra), options.out)
     except (SernetError, OSError) as error:
         print(f"benchmark: error: {error}", file=sys.stderr)
         return BAD_REQUEST
@@ -74,12 +79,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         interrupts.ignore()
         rclpy.try_shutdown()
-    return 0
+    return code
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line of the benchmark."""
     from sernet_core.commands.benchmark import add_arguments
+    from sernet_core.commands.options import whole
 
     parser = argparse.ArgumentParser(
         prog="benchmark",
@@ -90,7 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_arguments(parser)
     parser.add_argument(
         "--stand-in",
-        type=int,
+        type=whole(1),
         default=DEFAULT_STANDIN,
         metavar="MS",
         help=f"time of the network that sleeps (default: {DEFAULT_STANDIN})",

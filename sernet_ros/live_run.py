@@ -86,7 +86,7 @@ class LiveRun:
         if running is not None:
             self.domain = f"ROS domain {os.environ.get('ROS_DOMAIN_ID', 0)}, namespace {running.namespace}"
         else:
-            self.domain = isolate()
+            self.domain = isolate(NAMESPACE)
             command = [*NODE_COMMAND, "--ros-args", "-r", f"__ns:={NAMESPACE}"]
             # What comes later outdoes what comes before.
             command += [word for parameter in defaults for word in ("-p", parameter)]
@@ -327,15 +327,22 @@ class LiveRun:
         return self.exit_code
 
 
-def isolate() -> str:
-    """Keep a run apart from the user's own nodes, unless a domain is set; returns words that say so."""
+def isolate(namespace: str) -> str:
+    """Keep a run apart from the user's own nodes, unless a domain is set.
+
+    Args:
+        namespace: In which the run's nodes are.
+
+    Returns:
+        Words that say so.
+    """
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     domain = os.environ.get("ROS_DOMAIN_ID")
     if domain:
-        return f"ROS domain {domain} (yours), namespace {NAMESPACE}"
+        return f"ROS domain {domain} (yours), namespace {namespace}"
     # Up to 101: above, the ports may be in use for other things.
     os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 102))
-    return f"ROS domain {os.environ['ROS_DOMAIN_ID']} (random), namespace {NAMESPACE}"
+    return f"ROS domain {os.environ['ROS_DOMAIN_ID']} (random), namespace {namespace}"
 
 
 def child_environment() -> dict[str, str]:

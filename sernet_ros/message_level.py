@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
+import psutil
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -17,17 +18,19 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from sernet_core.benchmark.cases import Case, Entry
-from sernet_core.benchmark.gather import Settings
+from sernet_core.benchmark.settings import AUTO, Settings
+from sernet_core.benchmark.timing import timed
+from sernet_core.checkpoint import resolve_model
 from sernet_core.errors import EngineError
+from sernet_ros.frame_times import Asked, read, stages
 from sernet_ros.image_codec import fill
-from sernet_ros.live_run import NODE_COMMAND, child_environment
-from sernet_ros.meter import Meter, Usage
+from sernet_ros.live_run import child_environment
 from sernet_ros.processes import Child
 from sernet_ros.recorder import SEGMENTER, NodeStatus, node_status
-from sernet_ros.worker import STAGES
+from sernet_ros.timed_node import SEGMENT, STAND_IN
 
-STANDIN_COMMAND = (sys.executable, "-m", "sernet_ros.standin")
-STANDIN = "stand-in"
+NAMESPACE = "/benchmark"
+NODE_COMMAND = (sys.executable, "-m", "sernet_ros.timed_node")
 _PATIENCE = 600.0  # seconds for a node to load its model and to build its engine
 _ANSWER = 60.0  # seconds for a mask
 _FIRST = 2.0  # seconds between two frames of those that wake a node
@@ -39,6 +42,9 @@ class NodeUnderTest(Node):
     Args:
         namespace: Of the node.
         frames: uint8 (H, W, 3) RGB; they are sent as bgr8, as cameras do.
+
+    Attributes:
+        asked: Each frame of `ask`.
     """
 
     def __init__(self, namespace: str, frames: Sequence[np.ndarray]) -> None:
@@ -49,6 +55,8 @@ class NodeUnderTest(Node):
         for message in self._messages:
             message.encoding = "bgr8"
         self._sent = self._answered = 0
+        self._received = 0.0
+        self.asked: list[Asked] = []
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self)
 
@@ -58,12 +66,13 @@ class NodeUnderTest(Node):
         Raises:
             EngineError: It does not come.
         """
-        self._send(number)
+        sent = self._send(number)
         deadline = time.monotonic() + _ANSWER
         while self._answered != self._sent:
             if time.monotonic() > deadline:
                 raise EngineError(f"{self.get_namespace()}: no mask within {_ANSWER:g} s")
             self._executor.spin_once(timeout_sec=0.1)
+        self.asked.append(Asked(sent, self._received))
 
     def greet(self) -> bool:
         """Send a frame; whether a mask, of this or an earlier one, comes soon."""
@@ -73,11 +82,14 @@ class NodeUnderTest(Node):
             self._executor.spin_once(timeout_sec=0.1)
         return self._answered != before
 
-    def _send(self, number: int) -> None:
+    def _send(self, number: int) -> float:
+        """Publish a frame; when that began."""
         self._sent += 1
         message = self._messages[number]
         message.header.stamp.sec = self._sent
+        began = time.monotonic()
         self._images.publish(message)
+        return began
 
     def destroy_node(self) -> None:
         """Stop listening."""
@@ -85,6 +97,7 @@ class NodeUnderTest(Node):
         super().destroy_node()
 
     def _note_mask(self, message: Image) -> None:
+        self._received = time.monotonic()
         self._answered = message.header.stamp.sec
 
 
@@ -92,7 +105,7 @@ class Watcher(Node):
     """Reads the diagnostics of all nodes, while it is asked to: not during the timing."""
 
     def __init__(self) -> None:
-        super().__init__("benchmark_watcher", namespace="/benchmark")
+        super().__init__("benchmark_watcher", namespace=NAMESPACE)
         self._status: dict[str, NodeStatus] = {}
         self._reports = 0
         self.create_subscription(DiagnosticArray, "/diagnostics", self._note, 100)
@@ -148,29 +161,28 @@ def message_tasks(
         watcher = Watcher()
         stack.callback(watcher.destroy_node)
         height, width = frames[0].shape[:2]
-        asleep = Case(f"{STANDIN} {standin_ms} ms", "sleep", "none", width, height)
+        asleep = Case(f"{STAND_IN} {standin_ms} ms", "sleep", "none", width, height)
         nodes = [
-            (entry.case, NODE_COMMAND, _parameters(settings, entry.case))
-            for entry in entries
-            if entry.level == "mask"
+            (entry, SEGMENT, _parameters(settings, entry.case)) for entry in entries if entry.level == "mask"
         ]
-        nodes.append((asleep, STANDIN_COMMAND, {"model": f"{standin_ms} ms"}))
+        nodes.append((Entry(asleep, "mask", lambda _: None), STAND_IN, {"model": f"{standin_ms} ms"}))
         found: list[Entry] = []
-        for index, (case, program, parameters) in enumerate(nodes):
+        for index, (entry, kind, parameters) in enumerate(nodes):
             try:
-                found.append(_entry(stack, watcher, case, program, parameters, frames, folder, index))
+                found.append(_entry(stack, watcher, entry.case, kind, parameters, frames, folder, index))
             except EngineError as error:
-                faults[f"{case.model} {case.engine} {case.precision} message"] = str(error)
-        found.append(Entry(asleep, "network", lambda _: time.sleep(standin_ms / 1000)))
+                faults[entry.name_at("message")] = str(error)
         yield found
 
 
 def _parameters(settings: Settings, case: Case) -> dict[str, str]:
     """Of the node that has a case's engine."""
+    # Left to auto, the node chooses as it was chosen here: the outcome lies in the engine cache.
+    asked = case.asked.partition(":")[2] or "auto"
     return {
         "model": _path_of(settings, case.model),
-        "engine": case.engine,
-        "precision": case.precision,
+        "engine": AUTO if case.by_auto else case.engine,
+        "precision": asked if case.by_auto else case.precision,
         "device": settings.device,
         "threads": str(settings.threads),
         "input_size": settings.input_size,
@@ -182,7 +194,7 @@ def _entry(
     stack: ExitStack,
     watcher: Watcher,
     case: Case,
-    program: Sequence[str],
+    kind: str,
     parameters: Mapping[str, str],
     frames: Sequence[np.ndarray],
     folder: Path,
@@ -196,8 +208,9 @@ def _entry(
     Raises:
         EngineError: It ends, or does not answer with its engine.
     """
-    namespace = f"/benchmark/n{index}"
-    command = [*program, "--ros-args", "-r", f"__ns:={namespace}"]
+    namespace = f"{NAMESPACE}/n{index}"
+    times = folder / f"node{index}.jsonl"
+    command = [*NODE_COMMAND, str(times), kind, "--ros-args", "-r", f"__ns:={namespace}"]
     for name, value in parameters.items():
         command += ["-p", f"{name}:={value}"]
     log = folder / f"node{index}.log"
@@ -207,15 +220,13 @@ def _entry(
         own.callback(node.destroy_node)
         _wait_until_ready(child, watcher, node, case)
         stack.enter_context(own.pop_all())
-    usage: list[Usage] = []
-    Meter(child.pid).sample(usage)
-    memory = usage[0].memory_mb if usage else 0.0
+    memory = psutil.Process(child.pid).memory_info().rss / 1e6
 
-    def split() -> Mapping[str, float]:
-        values = watcher.status(namespace).values
-        return {stage: float(values[key]) for stage in STAGES if (key := f"{stage}_ms.p50") in values}
+    def seconds() -> Mapping[str, Sequence[float]]:
+        asked = timed(node.asked)
+        return stages(asked, read(times, asked))
 
-    return Entry(case, "message", node.ask, memory, split)
+    return Entry(case, "message", node.ask, process_mb=memory, stages=seconds)
 
 
 def _wait_until_ready(child: Child, watcher: Watcher, node: NodeUnderTest, case: Case) -> None:
@@ -235,8 +246,5 @@ def _wait_until_ready(child: Child, watcher: Watcher, node: NodeUnderTest, case:
 
 
 def _path_of(settings: Settings, name: str) -> str:
-    """Path of a model of the run whose name is known."""
-    from sernet_core.checkpoint import resolve_model
-
-    paths = map(resolve_model, settings.models)
-    return str(next(path for path in paths if path.stem == name).absolute())
+    """Path of a model of the run whose name in the results is known."""
+    return str(next(resolve_model(m) for m, known in settings.names.items() if known == name).absolute())

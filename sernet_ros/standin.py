@@ -1,11 +1,10 @@
-"""A node whose network only takes its time: `python -m sernet_ros.standin --ros-args -p model:='20 ms'`.
+"""A network that only takes its time, for a node: see `timed_node`.
 
 What the road to the mask costs beside a network that leaves the processor alone, as one on a GPU does.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +13,6 @@ import numpy as np
 
 from sernet_core.errors import ConfigError
 from sernet_core.labels import CAMVID
-from sernet_ros.node import main
 
 
 class StandIn:
@@ -50,16 +48,16 @@ class StandIn:
     def close(self) -> None:
         """Nothing is to be let go of."""
 
+    def run_network(self) -> None:
+        """Take the time."""
+        time.sleep(self._seconds)
+
     def segment(self, image: np.ndarray, *, confidence: bool = False) -> SimpleNamespace:
         """Mask and perhaps confidence, uint8 (H, W), of an image (H, W, 3)."""
-        time.sleep(self._seconds)
+        self.run_network()
         mask = np.zeros(image.shape[:2], np.uint8)
         return SimpleNamespace(mask=mask, confidence=mask if confidence else None)
 
     def segment_many(self, images: list[np.ndarray], *, confidence: bool = False) -> list[SimpleNamespace]:
         """One after the other."""
         return [self.segment(image, confidence=confidence) for image in images]
-
-
-if __name__ == "__main__":
-    sys.exit(main(load=StandIn))

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 
+from sernet_core.benchmark.floor import Work, settle
+from sernet_core.benchmark.settings import AUTO
 from sernet_core.benchmark.timing import Task
 from sernet_core.engines.base import Engine, Source
+from sernet_core.engines.device import DeviceEngine
 from sernet_core.engines.plan import Plan
 from sernet_core.labels import ClassSet, overlay
 
 LEVELS = {
-    "network": "a prepared frame to logits before their upsampling",
+    "network": "a prepared frame to logits before upsampling (eager and compile fetch it to a GPU first)",
     "mask": "uint8 frame to uint8 mask: preparation, network, upsampling, argmax",
     "overlay": "uint8 frame to mask and blended colours",
     "message": "image message published to mask message received, through a node in another process",
@@ -39,6 +44,7 @@ class Case:
         precision: Precision in use.
         width: Of the frame.
         height: Of the frame.
+        asked: What was asked for, where that is more or less than the engine, e.g. "auto", "openvino:int8".
     """
 
     model: str
@@ -46,6 +52,22 @@ class Case:
     precision: str
     width: int
     height: int
+    asked: str = ""
+
+    @property
+    def by_auto(self) -> bool:
+        """Whether the engine was chosen by `auto`."""
+        return self.asked.partition(":")[0] == AUTO
+
+    @property
+    def label(self) -> str:
+        """Engine and precision."""
+        return f"{'auto: ' if self.by_auto else ''}{self.engine} {self.precision}"
+
+
+def label_of(row: Mapping[str, Any]) -> str:
+    """Label of the case that a row of the results is of."""
+    return Case(*(row[field.name] for field in dataclasses.fields(Case))).label
 
 
 @dataclass(frozen=True)
@@ -56,15 +78,20 @@ class Entry:
         case: What it runs.
         level: Key of `LEVELS` or `PARTS`.
         task: Does it once, with the frame of a number.
-        memory_mb: What building it took.
-        split: After the timing: milliseconds by stage as the task's own process counts them.
+        built_mb: By what building it has made this process grow, in 10^6 bytes.
+        process_mb: What the whole process that runs it takes, in 10^6 bytes, where that is one of its own.
+        stages: After the timing: seconds of each timed call by stage, as the task's own process counts them.
+            Of these, "network" and "inference" are what its time is compared with.
+        work: What its network has to do.
     """
 
     case: Case
     level: str
     task: Task
-    memory_mb: float = 0.0
-    split: Callable[[], Mapping[str, float]] | None = None
+    built_mb: float | None = None
+    process_mb: float | None = None
+    stages: Callable[[], Mapping[str, Sequence[float]]] | None = None
+    work: Work | None = None
 
     @property
     def name(self) -> str:
@@ -73,18 +100,20 @@ class Entry:
 
     def name_at(self, level: str) -> str:
         """Name of the same case's entry of another level."""
-        return f"{self.case.model} {self.case.engine} {self.case.precision} {level}"
+        return f"{self.case.model} {self.case.asked or self.case.engine} {self.case.precision} {level}"
 
 
-def levels_of(engine: Engine, classes: ClassSet, frames: Sequence[np.ndarray]) -> Mapping[str, Task]:
-    """Tasks by level and part, for frames of the engine's plan."""
+def levels_of(
+    engine: Engine, classes: ClassSet, frames: Sequence[np.ndarray], device: str = "cpu"
+) -> Mapping[str, Task]:
+    """Tasks by level and part, for frames of the engine's plan; each is over when the device has done it."""
     prepared = [engine.plan.prepare(frame) for frame in frames]
 
     def with_overlay(number: int) -> np.ndarray:
         return overlay(frames[number], engine.segment(frames[number]).mask, classes, ALPHA)
 
     tasks: dict[str, Task] = {
-        "network": lambda number: engine.logits(prepared[number]),
+        "network": _network(engine, prepared, device),
         "mask": lambda number: engine.segment(frames[number]),
         "overlay": with_overlay,
     }
@@ -93,6 +122,19 @@ def levels_of(engine: Engine, classes: ClassSet, frames: Sequence[np.ndarray]) -
         tasks["prepare"] = lambda number: engine.plan.prepare(frames[number])
         tasks["upsample"] = lambda number: engine.upsampler.mask(logits[number])
     return tasks
+
+
+def _network(engine: Engine, prepared: Sequence[np.ndarray], device: str) -> Task:
+    """The network, to its end: PyTorch returns from a GPU before that."""
+    if isinstance(engine, DeviceEngine):
+        alone = engine.network_alone()
+        return lambda number: alone()
+
+    def run(number: int) -> None:
+        engine.logits(prepared[number])
+        settle(device)
+
+    return run
 
 
 def tutorial(source: Source, plan: Plan, frames: Sequence[np.ndarray]) -> Task:

@@ -6,24 +6,42 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from sernet_core.benchmark.cases import LEVELS, PARTS
-from sernet_core.engines.plan import same_scale
-from sernet_core.report.charts import scatter_chart
+from sernet_core.benchmark.cases import LEVELS, PARTS, label_of
+from sernet_core.benchmark.page_picture import picture
 from sernet_core.report.parts import details_section
 from sernet_core.report.style import STYLE
 
 Row = Mapping[str, Any]
-_COLUMNS = {
+_TIMES = {
+    "speedup": "over its own eager (quartiles)",
     "runs": "runs",
     "median_ms": "median, ms",
     "p25_ms": "p25",
     "p75_ms": "p75",
     "p95_ms": "p95",
     "p99_ms": "p99",
-    "built_memory_mb": "memory, MB",
+    "built_memory_mb": "grown at building, MB",
+    "process_memory_mb": "whole process, MB",
+}
+_COMPARED = {
+    "over_network": "over network (quartiles)",
+    "beyond_network_ms": "beyond network, ms",
+    "over_inference": "over inference (quartiles)",
+    "beyond_inference_ms": "beyond inference, ms",
+    "floor_ms": "floor, ms",
+    "over_floor": "network over floor",
 }
 _STYLE = "td { white-space: nowrap; }"
-_NODE_STAGES = ("wait", "decode", "inference", "publish")
+NODE_STAGES = {
+    "delivery": "delivery",
+    "wait": "wait",
+    "decode": "decode",
+    "inference": "inference",
+    "network": "of it network",
+    "answer": "answer",
+    "publish": "publish, meanwhile",
+}
+"""Stages of a frame on its way from message to mask, and what they are called."""
 
 
 def render(report: Mapping[str, Any]) -> str:
@@ -36,7 +54,7 @@ def render(report: Mapping[str, Any]) -> str:
     sizes = list(dict.fromkeys((row["width"], row["height"]) for row in rows))
     sections = [
         _head(report),
-        _accuracy(report),
+        picture(report),
         *(_size(rows, *size) for size in sizes),
         _networks(report),
         _details(report),
@@ -53,17 +71,24 @@ def render(report: Mapping[str, Any]) -> str:
 def _head(report: Mapping[str, Any]) -> str:
     place, settings = report["machine"], report["settings"]
     missing = [size for size in settings["sizes"] if size not in report["done"]]
-    words = "".join(f"<li>{escape(name)}: {escape(reason)}</li>" for name, reason in report["faults"].items())
-    if missing:
-        words += f"<li>not measured yet: {', '.join(f'{w}x{h}' for w, h in missing)}</li>"
+    words = "".join(
+        f"<li>not timed: {escape(name)}: {escape(reason)}</li>" for name, reason in report["faults"].items()
+    )
+    left_out = "".join(
+        f"<p>left out: {escape(name)}: {escape(reason)}</p>" for name, reason in report["left_out"].items()
+    )
+    missing_words = [f"{w}x{h}" for w, h in missing] + ["the picture"] * (report["picture"] is None)
+    if missing_words:
+        words += f"<li>not measured yet: {', '.join(missing_words)}</li>"
     device = place["device"] if settings["device"] != "cpu" else f"{place['cores']} cores"
     return (
         f'<header><p class="kicker">Benchmark &middot; {escape(report["created"])}</p>'
-        f"<h1>{escape(', '.join(report['accuracy']))} <small>on {escape(str(place['processor']))}, "
+        f"<h1>{escape(', '.join(report['scores']))} <small>on {escape(str(place['processor']))}, "
         f"{escape(str(device))}</small></h1>"
         "<p>All engines took turns on the same frames. <b>Compare the speed-ups</b>: on a busy or throttled "
         "machine they hold where milliseconds do not.</p>"
         + (f'<ul class="reasons">{words}</ul>' if words else "")
+        + left_out
         + "</header>"
     )
 
@@ -82,7 +107,6 @@ def _level(level: str, rows: Sequence[Row]) -> str:
     rows = sorted(rows, key=lambda row: row["median_ms"])
     ratio = "speedup" if len({row["model"] for row in rows}) == 1 else "over_first"
     most = max(row[ratio]["median"] for row in rows)
-    beyond = any("over_network" in row for row in rows) and level != "network"
     bars = "".join(
         f'<div class="row"><span class="label">{escape(_short(row, rows))}</span><span class="track"><span '
         f'class="fill" style="background:var(--accent);width:{100 * row[ratio]["median"] / most:.1f}%">'
@@ -90,35 +114,66 @@ def _level(level: str, rows: Sequence[Row]) -> str:
         f'<span class="figure">{row[ratio]["median"]:.2f}x</span></div>'
         for row in rows
     )
-    heads = "".join(f"<th>{escape(name)}</th>" for name in _COLUMNS.values())
-    lines = "".join(
-        f"<tr><th>{escape(_name(row))}</th><td>{row['speedup']['median']:.2f} "
-        f"({row['speedup']['p25']:.2f} to {row['speedup']['p75']:.2f})</td>"
-        + (_over_network(row) if beyond else "")
-        + "".join(f"<td>{round(row[column], 1):g}</td>" for column in _COLUMNS)
-        + "</tr>"
-        for row in rows
-    )
-    head = "<th>over network</th><th>beyond it, ms</th>" if beyond else ""
     reference = "eager" if ratio == "speedup" else "the first model's eager"
     return (
         f"<h3>{escape(level)} <small>{escape(LEVELS[level])}; bars: speed-up over {reference}</small></h3>"
-        f'<div class="bars">{bars}</div>'
-        f"<table><tr><th></th><th>over its own eager (quartiles)</th>{head}{heads}</tr>{lines}</table>"
+        f'<div class="bars">{bars}</div>{_tables(level, rows)}'
     )
 
 
-def _over_network(row: Row) -> str:
-    """Cells for what a level takes over the network alone; empty for a row that has none."""
-    if "over_network" not in row:
-        return "<td></td><td></td>"
-    return f"<td>{row['over_network']['median']:.2f}x</td><td>{row['beyond_network_ms']:.1f}</td>"
+def _tables(level: str, rows: Sequence[Row]) -> str:
+    """Times of one level, and what they are compared with."""
+    compared = {key: name for key, name in _COMPARED.items() if level != "network" or "floor" in key}
+    words = (
+        "<p>Network and inference (frame to mask) are those of the same frames in the node's own process.</p>"
+        if level == "message"
+        else ""
+    )
+    return _table(_TIMES, rows) + words + _table(compared, rows)
+
+
+def _table(columns: Mapping[str, str], rows: Sequence[Row]) -> str:
+    """Rows that have something in these columns; a column without any figure is not there."""
+    columns = {key: name for key, name in columns.items() if any(key in row for row in rows)}
+    rows = [row for row in rows if any(key in row for key in columns)]
+    if not rows:
+        return ""
+    heads = "".join(f"<th>{escape(name)}</th>" for name in columns.values())
+    lines = "".join(
+        f"<tr><th>{escape(_name(row))}</th>"
+        + "".join(f"<td>{_cell(row[key]) if key in row else ''}</td>" for key in columns)
+        + "</tr>"
+        for row in rows
+    )
+    return f"<table><tr><th></th>{heads}</tr>{lines}</table>"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{value['median']:.2f}x ({value['p25']:.2f} to {value['p75']:.2f})"
+    return f"{round(value, 1):g}" if value >= 10 else f"{round(value, 2):g}"
 
 
 def _stages(rows: Sequence[Row]) -> str:
-    """Where a frame's time goes, from message to message or from frame to mask: medians in milliseconds."""
-    names = list(dict.fromkeys(_name(row) for row in rows if row["level"] in (*PARTS, "message")))
-    table = {name: stages_of([row for row in rows if _name(row) == name]) for name in names}
+    """Where a frame's time goes: from frame to mask in this process, from message to mask in a node's."""
+    inside = {
+        name: {part: medians[part] for part in ("prepare", "network", "upsample", "mask") if part in medians}
+        for name in dict.fromkeys(_name(row) for row in rows if row["level"] in PARTS)
+        if (medians := {row["level"]: row["median_ms"] for row in rows if _name(row) == name})
+    }
+    live = {_name(row): node_stages(row) for row in rows if "stages_ms" in row}
+    return _stage_table("stages from frame to mask", "medians in ms, each timed by itself", inside) + (
+        _stage_table(
+            "stages from message to mask",
+            "medians in ms over the timed frames; delivery: from the camera's publishing to the node's "
+            "callback; answer: from the end of the inference to the listener's callback; publish: the "
+            "node's own, which may go on after that",
+            live,
+        )
+    )
+
+
+def _stage_table(title: str, words: str, table: Mapping[str, Mapping[str, float]]) -> str:
     if not table:
         return ""
     columns = list(dict.fromkeys(stage for stages in table.values() for stage in stages))
@@ -129,29 +184,14 @@ def _stages(rows: Sequence[Row]) -> str:
         for name, stages in table.items()
     )
     heads = "".join(f"<th>{escape(stage)}</th>" for stage in columns)
-    return (
-        "<h3>stages <small>medians in ms; node: as the node counts itself, inference being prepare, network "
-        "and upsample; delivery: both ways through DDS</small></h3>"
-        f"<table><tr><th></th>{heads}</tr>{lines}</table>"
-    )
+    return f"<h3>{title} <small>{words}</small></h3><table><tr><th></th>{heads}</tr>{lines}</table>"
 
 
-def stages_of(rows: Sequence[Row]) -> dict[str, float]:
-    """Milliseconds by stage of one model on one engine at one size.
-
-    Args:
-        rows: Its rows, of any levels.
-    """
-    medians = {row["level"]: row["median_ms"] for row in rows}
-    stages = {part: medians[part] for part in ("prepare", "network", "upsample") if part in medians}
-    message = next((row for row in rows if row["level"] == "message"), None)
-    if message is not None:
-        split = message.get("split_ms", {})
-        stages |= {f"node: {stage}": split[stage] for stage in _NODE_STAGES if stage in split}
-        if "total" in split:
-            stages["delivery"] = message["median_ms"] - split["total"]
-        stages["message to mask"] = message["median_ms"]
-    return stages
+def node_stages(row: Row) -> dict[str, float]:
+    """Milliseconds by the words of `NODE_STAGES`, of a row of the level message."""
+    split = row["stages_ms"]
+    stages = {words: split[stage] for stage, words in NODE_STAGES.items() if stage in split}
+    return {**stages, "message to mask": row["median_ms"]}
 
 
 def _networks(report: Mapping[str, Any]) -> str:
@@ -168,78 +208,30 @@ def _networks(report: Mapping[str, Any]) -> str:
     return f"<section><h2>Networks</h2>{table}</section>"
 
 
-def _accuracy(report: Mapping[str, Any]) -> str:
-    """Accuracy against latency, for the models that state a figure on real frames, at the first size.
-
-    A figure belongs to the size that the network had then: rows that ran at another one are left out.
-    """
-    rows = [
-        row
-        for row in report["rows"]
-        if row["level"] == "mask" and row["precision"] in ("fp32", "int8")  # only these have figures
-        if [row["width"], row["height"]] == report["done"][0]
-    ]
-    width, height = report["done"][0] if rows else (0, 0)
-    points: list[tuple[float, float, str]] = []
-    left_out: list[str] = []
-    for row in rows:
-        ran_at = report.get("network_sizes", {}).get(row["model"], {}).get(f"{width}x{height}")
-        for miou, size in _mious(report, row):
-            if ran_at and size and same_scale(ran_at, size):
-                points.append((row["median_ms"], miou, _short(row, rows)))
-            else:
-                left_out.append(
-                    f"{_short(row, rows)} (ran at {_size_words(ran_at)}, scored at {_size_words(size)})"
-                )
-    if not points and not left_out:
-        return ""
-    chart = scatter_chart(points, x_label="milliseconds", y_label="mIoU, %") if points else ""
-    words = (
-        f"<p>Left out, for the score is of another size: {escape(', '.join(left_out))}. "
-        "With input_size model the two are the same.</p>"
-        if left_out
-        else ""
-    )
-    return (
-        "<section><h2>Accuracy against latency <small>mIoU in percent on the validation part, as the "
-        f"checkpoint or the int8 model states it; frame to mask at {width}x{height}</small></h2>"
-        f"{chart}{words}</section>"
-    )
-
-
-def _size_words(size: Sequence[int] | None) -> str:
-    return f"{size[0]}x{size[1]}" if size else "an unknown size"
-
-
-def _mious(report: Mapping[str, Any], row: Row) -> list[tuple[float, Sequence[int] | None]]:
-    """mIoU in percent on real frames that are stated for a row's weights in its precision.
-
-    Each with the width and height that the network had, where that is stated.
-    """
-    if row["precision"] == "int8":
-        scores = report["int8_accuracy"].get(row["model"])
-        return [(scores["int8"], scores.get("input_size"))] if scores else []
-    return [
-        (scores["miou"], scores.get("input_size"))
-        for name, scores in report["accuracy"].get(row["model"], {}).items()
-        if name.endswith("/val") and not name.startswith("synthetic")
-    ]
-
-
 def _details(report: Mapping[str, Any]) -> str:
     tables = {
         "Settings": {**report["settings"], "torch threads": report["torch_threads"]},
-        "Machine": report["machine"],
+        "Machine": {**report["machine"], **_rates(report)},
         "Versions": report["versions"],
     }
     return details_section(tables)
 
 
+def _rates(report: Mapping[str, Any]) -> dict[str, str]:
+    """What the GPU was measured to do, which the floors are of."""
+    if not (rates := report["device_rates"]):
+        return {}
+    return {
+        "matrix rate, fp16": f"{rates['operations'] / 1e12:.1f} Tera-operations/s",
+        "memory bandwidth": f"{rates['bytes'] / 1e9:.0f} GB/s",
+    }
+
+
 def _short(row: Row, rows: Sequence[Row]) -> str:
     """Name of a row beside the others; the model is left out where there is one alone."""
     one = len({other["model"] for other in rows}) == 1
-    return f"{row['engine']} {row['precision']}" if one else _name(row)
+    return label_of(row) if one else _name(row)
 
 
 def _name(row: Row) -> str:
-    return f"{row['model']}, {row['engine']} {row['precision']}"
+    return f"{row['model']}, {label_of(row)}"

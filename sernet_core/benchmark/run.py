@@ -1,4 +1,7 @@
-"""A benchmark run: sizes one after another, everything of one size in turns, each finished size kept."""
+"""A benchmark run: sizes one after another, everything of one size in turns, each finished size kept.
+
+Last comes the picture of accuracy against latency, where all models take turns at sizes of their own.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +19,21 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from sernet_core.benchmark import memory
 from sernet_core.benchmark.cases import LEVELS, Entry
-from sernet_core.benchmark.gather import Settings, gather
+from sernet_core.benchmark.floor import HALF, Rates, measure
+from sernet_core.benchmark.gather import Missing, gather
 from sernet_core.benchmark.page import render
+from sernet_core.benchmark.picture import picture_entries, scores_of
+from sernet_core.benchmark.settings import Settings
 from sernet_core.benchmark.timing import WARM_UP, Times, interleave, speedup, summary
-from sernet_core.checkpoint import read_info, resolve_model
+from sernet_core.checkpoint import read_info
 from sernet_core.engines.cache import device_name
-from sernet_core.engines.parity import street_frames
-from sernet_core.engines.quantised import read_quantised
+from sernet_core.engines.parity import FRAMES, street_frames
 from sernet_core.engines.registry import ENGINES, engine_class
-from sernet_core.errors import InputError
+from sernet_core.errors import EngineError, InputError
 from sernet_core.peers.registry import PEERS, PeerConfig, cost  # makes their checkpoints readable, too
 from sernet_core.report.facts import machine, versions
-from sernet_core.runtime import InputSize
 from sernet_core.storage import make_folder, write_atomically
 
 RESULT, TABLE, PAGE = "benchmark.json", "benchmark.csv", "benchmark.html"
@@ -52,22 +57,42 @@ def run(settings: Settings, out: Path, extra: Extra | None = None, *, quiet: boo
 
     Raises:
         InputError: The folder cannot be written, or holds results of another run.
-        CheckpointError: A model cannot be loaded.
+        CheckpointError: A model cannot be read.
+        ConfigError: The memory does not suffice.
     """
     make_folder(out)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     report = _begun(settings, out)
+    scores = {model: scores_of(model) for model in settings.models}
     done = {tuple(size) for size in report["done"]}
-    for width, height in settings.sizes:
-        if (width, height) in done:
-            continue
-        rows, faults = _measured(settings, width, height, extra, quiet=quiet)
+    ahead = [size for size in settings.sizes if size not in done]
+    if ahead and settings.device == "cpu":
+        parameters = {name: cost["parameters"] for name, cost in report["costs"].items()}
+        memory.check(dataclasses.replace(settings, sizes=tuple(ahead)), parameters, settings.peers)
+    for width, height in ahead:
+        missing = Missing(settings.named)
+        rows = _measured(settings, width, height, report["device_rates"], missing, extra, quiet=quiet)
         report["rows"] += rows
-        report["faults"] = {**report["faults"], **faults}
         report["done"].append([width, height])
+        _note(missing, report)
+        write(report, out)
+    if report["picture"] is None:
+        missing = Missing(settings.named)
+        entries = picture_entries(settings, scores, missing)
+        times = _timed(entries, settings.repeats, "picture", quiet=quiet)
+        report["picture"] = [
+            {**dataclasses.asdict(entry.case), **summary(own)}
+            for entry, own in zip(entries, times.values(), strict=True)
+        ]
+        _note(missing, report)
         write(report, out)
     return report
+
+
+def _note(missing: Missing, report: dict[str, Any]) -> None:
+    report["faults"] |= missing.faults
+    report["left_out"] |= missing.left_out
 
 
 def write(report: dict[str, Any], out: Path) -> None:
@@ -118,17 +143,17 @@ def _begun(settings: Settings, out: Path) -> dict[str, Any]:
         "machine": place,
         "versions": software,
         "torch_threads": torch.get_num_threads(),
-        "accuracy": {resolve_model(m).stem: dict(read_info(m).metrics) for m in settings.models},
-        "int8_accuracy": {
-            path.stem: dict(made.scores)
-            for path in map(resolve_model, settings.models)
-            if (made := read_quantised(path)) and made.scores
+        "scores": {
+            name: {kind: dataclasses.asdict(score) for kind, score in scores_of(model).items()}
+            for model, name in settings.names.items()
         },
-        "network_sizes": _network_sizes(settings),
+        "device_rates": None if settings.device == "cpu" else dataclasses.asdict(measure(settings.device)),
         "costs": _costs(settings),
         "done": [],
         "faults": {},
+        "left_out": {},
         "rows": [],
+        "picture": None,
     }
 
 
@@ -141,25 +166,41 @@ def _versions(engine: str) -> dict[str, str]:
 
 
 def _measured(
-    settings: Settings, width: int, height: int, extra: Extra | None, *, quiet: bool
-) -> tuple[list[Row], dict[str, str]]:
-    """Rows of one size, and why something has none."""
-    faults: dict[str, str] = {}
+    settings: Settings,
+    width: int,
+    height: int,
+    rates: dict[str, float] | None,
+    missing: Missing,
+    extra: Extra | None,
+    *,
+    quiet: bool,
+) -> list[Row]:
+    """Rows of one size."""
     frames = street_frames(height, width)
-    entries = gather(settings, width, height, frames, faults)
-    with extra(settings, entries, frames, faults) if extra else nullcontext([]) as more:
+    entries = gather(settings, width, height, frames, missing)
+    best = Rates(**rates) if rates else None
+    with extra(settings, entries, frames, missing.faults) if extra else nullcontext([]) as more:
         entries += more
-        tasks = {entry.name: entry.task for entry in entries}
-        total = settings.repeats + WARM_UP
-        with tqdm(total=total, desc=f"{width}x{height}", unit="round", disable=quiet or None) as bar:
-            times = interleave(tasks, len(frames), settings.repeats, on_round=bar.update)
-        return [_row(entry, entries, times) for entry in entries], faults
+        times = _timed(entries, settings.repeats, f"{width}x{height}", quiet=quiet)
+        return [_row(entry, entries, times, best, missing.faults) for entry in entries]
 
 
-def _row(entry: Entry, entries: Sequence[Entry], times: Times) -> Row:
+def _timed(entries: Sequence[Entry], repeats: int, name: str, *, quiet: bool) -> Times:
+    """Times of all entries, by name, taken in turns."""
+    if not entries:
+        return {}
+    tasks = {entry.name: entry.task for entry in entries}
+    with tqdm(total=repeats + WARM_UP, desc=name, unit="round", disable=quiet or None) as bar:
+        return interleave(tasks, FRAMES, repeats, on_round=bar.update)
+
+
+def _row(
+    entry: Entry, entries: Sequence[Entry], times: Times, rates: Rates | None, faults: dict[str, str]
+) -> Row:
     """What is kept of one entry.
 
-    Its ratios are to its model's eager, to the first model's eager, and to the network alone on its engine.
+    Its ratios are to its model's eager, to the first model's eager, and to the network alone on its engine:
+    in the same process, always.
     """
     own = times[entry.name]
     eager = next(
@@ -177,33 +218,36 @@ def _row(entry: Entry, entries: Sequence[Entry], times: Times) -> Row:
         "speedup": speedup(eager, own),
         # The first entry is the first model's eager: one reference for all models and peers.
         "over_first": speedup(times.get(entries[0].name_at(entry.level), own), own),
-        "built_memory_mb": round(entry.memory_mb, 1),
     }
-    network = times.get(entry.name_at("network"))
-    if network is not None and entry.level in LEVELS:
-        row["over_network"] = speedup(own, network)
-        beyond = [mine - base for mine, base in zip(own, network, strict=True)]
-        row["beyond_network_ms"] = summary(beyond)["median_ms"]
-    if entry.split is not None:
-        row["split_ms"] = dict(entry.split())
+    row |= {
+        name: round(size, 1)
+        for name, size in (("built_memory_mb", entry.built_mb), ("process_memory_mb", entry.process_mb))
+        if size is not None
+    }
+    if entry.stages is not None:
+        try:
+            stages = entry.stages()
+        except EngineError as error:
+            faults[f"{entry.name}, its stages"] = str(error)
+            return row
+        row["stages_ms"] = {stage: summary(seconds)["median_ms"] for stage, seconds in stages.items()}
+    else:
+        network = times.get(entry.name_at("network"))
+        stages = {"network": network} if network is not None and entry.level in LEVELS else {}
+    for base in ("network", "inference"):
+        if base in stages:
+            row[f"over_{base}"] = speedup(own, stages[base])
+            beyond = [mine - other for mine, other in zip(own, stages[base], strict=True)]
+            row[f"beyond_{base}_ms"] = summary(beyond)["median_ms"]
+    if entry.work is not None and rates is not None and entry.case.precision in HALF:
+        row["floor_ms"] = round(entry.work.floor_ms(rates), 4)
+        row["over_floor"] = round(row["median_ms"] / row["floor_ms"], 2)
     return row
-
-
-def _network_sizes(settings: Settings) -> dict[str, dict[str, tuple[int, int]]]:
-    """Width and height at which each model sees the frames of each size."""
-    found: dict[str, dict[str, tuple[int, int]]] = {}
-    for model in settings.models:
-        sizing = InputSize.parse(settings.input_size, read_info(model).input_size)
-        networks = {f"{w}x{h}": sizing.of(h, w) for w, h in settings.sizes}
-        found[resolve_model(model).stem] = {
-            size: (width, height) for size, (height, width) in networks.items()
-        }
-    return found
 
 
 def _costs(settings: Settings) -> dict[str, Any]:
     """Parameters of every model and peer, and multiply-accumulates at each size of the frames."""
-    configs = {resolve_model(model).stem: read_info(model).network for model in settings.models}
+    configs = {name: read_info(model).network for model, name in settings.names.items()}
     configs |= {
         name: PeerConfig(name) for name in settings.peers if not (name in PEERS and PEERS[name].obstacle())
     }

@@ -5,15 +5,17 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-WARM_UP = 1
+WARM_UP = 1  # rounds
+CALLS = 2  # of a task in its turn
 SLOW_S, SLOW_REPEATS = 0.3, 10
 
 Task = Callable[[int], object]
 Times = dict[str, list[float]]
+T = TypeVar("T")
 
 
 def interleave(
@@ -43,7 +45,8 @@ def interleave(
     while number < total:
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
-            tasks[name](number % frames)
+            for _ in range(CALLS - 1):
+                tasks[name](number % frames)
             start = clock()
             tasks[name](number % frames)
             times[name].append(clock() - start)
@@ -52,6 +55,11 @@ def interleave(
         if number == WARM_UP and max(values[-1] for values in times.values()) > SLOW_S:
             total = WARM_UP + min(repeats, SLOW_REPEATS)
     return {name: values[WARM_UP:] for name, values in times.items()}
+
+
+def timed(noted: Sequence[T]) -> list[T]:
+    """Of what a task noted at each of its calls, those whose times `interleave` gives, in the same order."""
+    return list(noted[CALLS - 1 :: CALLS][WARM_UP:])
 
 
 def summary(times: Sequence[float]) -> dict[str, Any]:

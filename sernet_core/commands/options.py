@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -70,6 +71,17 @@ def load_segmenter(args: argparse.Namespace) -> Segmenter:
         threads=args.threads,
         input_size=args.input_size,
     )
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """Type of an option that is a whole number, at least `least`."""
+
+    def parse(text: str) -> int:
+        if not (text.isdecimal() and len(text) <= MAX_DIGITS + 4 and int(text) >= least):
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least {least}")
+        return int(text)
+
+    return parse
 
 
 def frame_size(text: str) -> tuple[int, int]:

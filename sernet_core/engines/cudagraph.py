@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -21,10 +24,24 @@ class CudaGraph(DeviceEngine):
         return lean_network(source.model, PRECISIONS[self.precision])
 
     def _settle(self) -> None:
-        self._graph = torch.cuda.CUDAGraph()
+        self._graph, self._results = self._captured(self._path)
+
+    def _captured(self, module: nn.Module) -> tuple[torch.cuda.CUDAGraph, Any]:
+        """A graph of a module that has run before, and where its results lie after each replay."""
+        graph = torch.cuda.CUDAGraph()
         # Another thread may be serving with eager meanwhile, which must not spoil the capture.
-        with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
-            self._results = self._path(self._frames)
+        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            results = module(self._frames)
+        return graph, results
+
+    def _network_launch(self) -> Callable[[], object]:
+        graph, results = self._captured(self._path.network)
+
+        def launch() -> object:
+            graph.replay()
+            return results  # whose memory the graph writes into, for as long as somebody holds them
+
+        return launch
 
     def _run(self) -> tuple[Tensor, Tensor, Tensor]:
         self._graph.replay()

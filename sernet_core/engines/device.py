@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -87,6 +87,25 @@ class DeviceEngine(Engine):
     def _run(self) -> tuple[Tensor, Tensor, Tensor]:
         """Results of the path for the frames that lie on the device; called on the engine's stream."""
         return self._path(self._frames)
+
+    def network_alone(self) -> Callable[[], None]:
+        """What runs the network alone, to its end, for frames that lie on the device; to time it.
+
+        Neither bytes on their way nor the upsampling are in it.
+        """
+        with torch.cuda.device(self._frames.device), torch.inference_mode():
+            launch = self._network_launch()
+
+        def run() -> None:
+            with torch.inference_mode(), torch.cuda.stream(self._stream):
+                launch()
+                self._stream.synchronize()
+
+        return run
+
+    def _network_launch(self) -> Callable[[], object]:
+        """What starts the network on the engine's stream, as `_run` starts the path."""
+        return lambda: self._path.network(self._frames)
 
     def batch_logits(self, frames: np.ndarray) -> Tensor:
         """See `Engine.batch_logits`."""

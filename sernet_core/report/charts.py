@@ -99,14 +99,17 @@ def scatter_chart(points: Sequence[tuple[float, float, str]], *, x_label: str, y
     """
     if not points:
         return empty()
-    axes = Axes(0.0, max(x for x, _, _ in points) * 1.25, max(y for _, y, _ in points) * 1.15)
+    heights = [y for _, y, _ in points]
+    room = max(max(heights) - min(heights), 0.05 * max(heights))  # for the names, too
+    axes = Axes(0.0, max(x for x, _, _ in points) * 1.25, max(heights) + room, y_low=min(heights) - room)
     body = [axes.grid(x_label, y_label)]
     for index, (x, y, name) in enumerate(sorted(points)):
         above = (-9, 18, -24, 33)[index % 4]  # names of neighbours must not touch
+        anchor = "start" if x < axes.x_high / 4 else "middle"  # nor leave the chart
         body.append(
             f'<circle class="dot" cx="{axes.x(x):.1f}" cy="{axes.y(y):.1f}" r="4"/>'
             f'<text class="tick" x="{axes.x(x):.1f}" y="{axes.y(y) + above:.1f}" '
-            f'text-anchor="middle">{escape(name)}</text>'
+            f'text-anchor="{anchor}">{escape(name)}</text>'
         )
     return svg(body)
 

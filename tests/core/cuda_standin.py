@@ -7,6 +7,7 @@ pinned memory, capture) is shown by the tests that need one.
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
+from typing import ClassVar
 
 import pytest
 import torch
@@ -30,7 +31,10 @@ class Stream:
 class Graph:
     """Records calls of the path, and on replay makes them again into the same tensors."""
 
+    all: ClassVar[list[Graph]] = []
+
     def __init__(self) -> None:
+        Graph.all.append(self)
         self.calls: list = []
         self.replays = 0
 
@@ -47,6 +51,7 @@ _forward = DevicePath.forward
 def stand_in(patch: pytest.MonkeyPatch) -> None:
     """Put the stand-ins in place of torch.cuda's own."""
     open_graphs: list[Graph] = []
+    patch.setattr(Graph, "all", [])
 
     def forward(path: DevicePath, frame: torch.Tensor):
         results = _forward(path, frame)

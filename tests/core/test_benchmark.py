@@ -11,14 +11,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.torch import save_file
 
+from sernet_core.benchmark import cases, memory, picture
+from sernet_core.benchmark import gather as gathering
 from sernet_core.benchmark import run as module
 from sernet_core.benchmark.cases import PARTS, TUTORIAL, Entry, levels_of, tutorial
-from sernet_core.benchmark.gather import Settings
-from sernet_core.benchmark.page import _accuracy, stages_of
+from sernet_core.benchmark.floor import Rates, Work, measure, work_of
+from sernet_core.benchmark.page import _tables, node_stages
+from sernet_core.benchmark.picture import scores_of
 from sernet_core.benchmark.run import run
-from sernet_core.benchmark.timing import SLOW_REPEATS, WARM_UP, interleave, speedup, summary
-from sernet_core.checkpoint import load_checkpoint
+from sernet_core.benchmark.settings import Settings
+from sernet_core.benchmark.timing import SLOW_REPEATS, WARM_UP, interleave, speedup, summary, timed
+from sernet_core.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from sernet_core.cli import main
 from sernet_core.engines.base import Source
 from sernet_core.engines.cache import EngineCache
@@ -26,9 +32,10 @@ from sernet_core.engines.choose import build
 from sernet_core.engines.eager import Eager
 from sernet_core.engines.parity import street_frames
 from sernet_core.engines.plan import Plan
-from sernet_core.errors import InputError
-from sernet_core.labels import overlay
-from sernet_core.peers.registry import PEERS, cost
+from sernet_core.errors import ConfigError, InputError
+from sernet_core.labels import CAMVID, overlay
+from sernet_core.network import build_network
+from sernet_core.peers.registry import PEERS, PeerConfig, cost
 
 
 class Clock:
@@ -104,35 +111,6 @@ def test_what_is_one_launch_has_no_parts(small_model: Path) -> None:
     assert not set(PARTS) & levels_of(OneLaunch(source, plan), source.info.classes, frames).keys()
 
 
-def test_accuracy_is_shown_at_the_size_that_it_was_scored_at() -> None:
-    row = {
-        "engine": "eager",
-        "precision": "fp32",
-        "level": "mask",
-        "width": 480,
-        "height": 360,
-        "median_ms": 9.0,
-    }
-    report = {
-        "rows": [row | {"model": name} for name in ("right", "other", "silent")],
-        "done": [[480, 360]],
-        "accuracy": {
-            "right": {"camvid/val": {"miou": 70.1, "input_size": [640, 480]}},
-            "other": {"camvid/val": {"miou": 60.2, "input_size": [640, 480]}},
-            "silent": {"camvid/val": {"miou": 50.3}},
-        },
-        "network_sizes": {
-            "right": {"480x360": [640, 480]},
-            "other": {"480x360": [480, 360]},
-            "silent": {"480x360": [480, 360]},
-        },
-    }
-    chart, _, words = _accuracy(report).partition("Left out")
-    assert "right, eager fp32" in chart and "other" not in chart and "silent" not in chart
-    assert "other, eager fp32 (ran at 480x360, scored at 640x480)" in words
-    assert "silent, eager fp32 (ran at 480x360, scored at an unknown size)" in words
-
-
 def settings_of(model: Path, **changes) -> Settings:
     settings = Settings((str(model),), (), ((96, 64), (64, 64)), "source", "cpu", 1, 2)
     return dataclasses.replace(settings, **changes)
@@ -143,17 +121,18 @@ def test_results_are_kept_and_gone_on_with(
 ) -> None:
     measured = module._measured
 
-    def interrupted(settings: Settings, width: int, height: int, extra, *, quiet: bool):
+    def interrupted(settings: Settings, width: int, height: int, *rest, quiet: bool):
         if (width, height) == (64, 64):
             raise KeyboardInterrupt
-        return measured(settings, width, height, extra, quiet=quiet)
+        return measured(settings, width, height, *rest, quiet=quiet)
 
     monkeypatch.setattr(module, "_measured", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(settings_of(small_model), tmp_path, quiet=True)
     first = json.loads((tmp_path / "benchmark.json").read_text())
     assert (
-        first["done"] == [[96, 64]] and "not measured yet: 64x64" in (tmp_path / "benchmark.html").read_text()
+        first["done"] == [[96, 64]]
+        and "not measured yet: 64x64, the picture" in (tmp_path / "benchmark.html").read_text()
     )
 
     monkeypatch.setattr(module, "_measured", measured)
@@ -177,12 +156,13 @@ def test_command_writes_all_three(
 ) -> None:
     arguments = ["--model", str(small_model), "--engines", "eager:bf16", "openvino:fp16", "--sizes", "96x64"]
     out = tmp_path / "out"
-    assert main(["benchmark", *arguments, "--threads", "1", "--repeats", "1", "--out", str(out)]) == 0
+    assert main(["benchmark", *arguments, "--threads", "1", "--repeats", "1", "--out", str(out)]) == 1
     report = json.loads((out / "benchmark.json").read_text())
     text = capsys.readouterr().out
     assert f"written: {out / 'benchmark.html'}" in text and "1.00x" in text
     assert {row["precision"] for row in report["rows"]} == {"fp32", "bf16"}
     assert "has no fp16 on cpu" in report["faults"][f"{small_model} openvino:fp16"]
+    assert text.splitlines()[-1].startswith(f"not timed: {small_model} openvino:fp16: ")
     with (out / "benchmark.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert len(lines) == len(report["rows"])
@@ -200,7 +180,7 @@ def test_peers_stand_beside_and_what_is_missing_says_so(small_model: Path, tmp_p
     of_peers = [row for row in report["rows"] if row["model"] == "unet-r18"]
     assert [(row["engine"], row["level"]) for row in of_peers] == [("eager", "network")]
     if fault := PEERS["segformer-b0"].obstacle():
-        assert report["faults"]["segformer-b0"] == fault
+        assert report["left_out"]["segformer-b0"] == fault and not report["faults"]
         assert "segformer-b0" not in report["costs"]
     assert report["costs"]["unet-r18"]["parameters"] == 14_329_659
     assert report["costs"]["small"]["gmac"]["96x64"] == pytest.approx(
@@ -222,18 +202,26 @@ def test_further_tasks_take_turns_and_tell_their_stages(small_model: Path, tmp_p
     ):
         faults["slow steam message"] = "its node does not answer"
         eager = next(entry for entry in entries if entry.level == "mask")
-        yield [Entry(eager.case, "message", asked.append, 12.34, lambda: {"decode": 1.5, "total": 0.001})]
+        half = {"decode": [0.002, 0.004], "network": [0.25, 0.5], "inference": [0.5, 1.0]}
+        yield [Entry(eager.case, "message", asked.append, process_mb=12.34, stages=lambda: half)]
         asked.append(-1)
 
     report = run(settings_of(small_model, sizes=((96, 64),), nodes=True), tmp_path, extra, quiet=True)
     assert len(asked) == 2 * (2 + WARM_UP) + 1 and asked[-1] == -1
-    row = next(row for row in report["rows"] if row["level"] == "message")
-    assert row["split_ms"] == {"decode": 1.5, "total": 0.001} and row["built_memory_mb"] == 12.3
-    stages = stages_of([*report["rows"][:-2], row])
-    assert set(stages) >= {"prepare", "network", "upsample", "node: decode", "delivery", "message to mask"}
-    assert stages["delivery"] == pytest.approx(row["median_ms"] - 0.001)
+    rows = {row["level"]: row for row in report["rows"] if row["engine"] == "eager"}
+    row = rows["message"]
+    assert row["stages_ms"] == {"decode": 3.0, "network": 375.0, "inference": 750.0}
+    # Compared with the network and the inference of its own process, not with those that ran in this one.
+    assert row["over_network"]["median"] < 0.1 and row["beyond_network_ms"] < -200
+    assert row["over_inference"]["median"] < 0.1 and row["beyond_inference_ms"] < -400
+    # Two meanings of memory are two columns.
+    assert row["process_memory_mb"] == 12.3 and "built_memory_mb" not in row
+    assert "built_memory_mb" in rows["mask"] and "process_memory_mb" not in rows["mask"]
+    stages = node_stages(row)
+    assert stages["of it network"] == 375.0 and stages["message to mask"] == row["median_ms"]
     page = (tmp_path / "benchmark.html").read_text()
-    assert "1.50" in page and "slow steam message: its node does not answer" in page
+    assert "375.00" in page and "not timed: slow steam message: its node does not answer" in page
+    assert "<th>whole process, MB</th>" in page and "<th>grown at building, MB</th>" in page
     with pytest.raises(InputError, match="other settings"):  # without nodes it is another run
         run(settings_of(small_model, sizes=((96, 64),)), tmp_path, quiet=True)
 
@@ -243,8 +231,8 @@ def test_further_tasks_take_turns_and_tell_their_stages(small_model: Path, tmp_p
     [
         ("--peers unet-r51", "Did you mean 'unet-r50'"),
         ("--engines steam", "unknown engine 'steam'"),
-        ("--repeats -1", "repeats >= 1"),
         ("--model nowhere", "unknown model"),
+        ("--model sernet-r29-camvid sernet-r29-camvid", "a model is named twice"),
     ],
 )
 def test_refusals(tmp_path: Path, arguments: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -256,3 +244,211 @@ def test_a_file_that_is_no_result(small_model: Path, tmp_path: Path) -> None:
     (tmp_path / "benchmark.json").write_text("[]")
     with pytest.raises(InputError, match="not a benchmark's result"):
         run(settings_of(small_model), tmp_path, quiet=True)
+
+
+@pytest.mark.parametrize("arguments", ["--repeats 0", "--repeats -1", "--threads -1", "--repeats many"])
+def test_numbers_are_checked_at_once(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["benchmark", *arguments.split()])
+    assert ended.value.code == 2 and "is not a whole number of at least" in capsys.readouterr().err
+
+
+def test_what_a_task_notes_belongs_to_the_times() -> None:
+    clock, noted = Clock(), []
+
+    def task(_: int) -> None:
+        noted.append(0.01 * (len(noted) + 1))
+        clock.now += noted[-1]
+
+    times = interleave({"a": task}, 1, 3, clock=clock)["a"]
+    assert timed(noted) == pytest.approx(times) and len(times) == 3
+
+
+def test_auto_shows_what_it_chose(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build_any = gathering.build
+
+    def build_chosen(name: str, source: Source, plan: Plan):
+        return build_any("eager" if name == "auto" else name, source, plan)
+
+    monkeypatch.setattr(gathering, "build", build_chosen)
+    arguments = ["--model", str(small_model), "--engines", "auto", "--sizes", "96x64", "--repeats", "1"]
+    assert main(["benchmark", *arguments, "--peers", "unet-r18", "--out", str(tmp_path)]) == 0
+    report = json.loads((tmp_path / "benchmark.json").read_text())
+    rows = [row for row in report["rows"] if row["level"] == "mask"]
+    assert [(row["asked"], row["engine"]) for row in rows] == [("eager", "eager"), ("auto", "eager")]
+    assert "auto: eager fp32" in capsys.readouterr().out
+    assert "auto: eager fp32" in (tmp_path / "benchmark.html").read_text()
+    # A peer's weights are random: there is no parity to be checked.
+    assert [row["asked"] for row in report["rows"] if row["model"] == "unet-r18"] == ["eager"]
+
+
+def test_default_engines_hold_int8_where_a_model_has_it(
+    small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sernet_core.commands import benchmark as command
+    from sernet_core.engines import choose
+
+    monkeypatch.setattr(choose, "contenders", lambda *_: ["openvino"])
+    assert command._default_engines("cpu", ["sernet-r29-camvid", str(small_model)]) == [
+        "openvino",
+        "openvino:int8",
+    ]
+    assert command._default_engines("cpu", [str(small_model)]) == ["openvino"]
+
+
+def test_only_what_was_named_is_a_fault(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from sernet_core.peers import registry
+
+    real = registry.missing_packages
+    monkeypatch.setattr(registry, "missing_packages", lambda names, remedy: "gone" if names else real(names))
+    arguments = ["benchmark", "--model", str(small_model), "--engines", "eager", "--sizes", "96x64"]
+    arguments += ["--repeats", "1"]
+    monkeypatch.setattr(
+        registry, "PEERS", {name: registry.PEERS[name] for name in ("unet-r18", "segformer-b0")}
+    )
+    assert main([*arguments, "--peers", "--out", str(tmp_path / "all")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "left out: segformer-b0: gone"
+    named = [*arguments, "--peers", "segformer-b0", "--out", str(tmp_path / "named")]
+    for _ in range(2):  # what is kept of the first run says so, too
+        assert main(named) == 1
+        assert capsys.readouterr().out.splitlines()[-1] == "not timed: segformer-b0: gone"
+
+
+def test_a_model_that_cannot_be_loaded_costs_no_other(small_model: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.safetensors"
+    with safe_open(small_model, "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in list(file.keys())[1:]}
+        save_file(tensors, broken, file.metadata())
+    models = (str(broken), str(small_model))
+    settings = settings_of(small_model, models=models, named=models, sizes=((96, 64),), repeats=1)
+    report = run(settings, tmp_path / "out", quiet=True)
+    assert "missing" in report["faults"][str(broken)] and {r["model"] for r in report["rows"]} == {"small"}
+    alone = dataclasses.replace(settings, models=(str(broken),))
+    assert run(alone, tmp_path / "alone", quiet=True)["rows"] == []
+
+
+def scored(path: Path, model: Path, score: dict) -> Path:
+    """A copy of a model that states a score on real frames."""
+    checkpoint = load_checkpoint(model)
+    info = dataclasses.replace(
+        checkpoint.info, metrics={"camvid/val": score, "synthetic/val": {"miou": 99.0}}
+    )
+    path.parent.mkdir(exist_ok=True)
+    save_checkpoint(path, checkpoint.network, info)
+    return path
+
+
+def test_picture_times_each_model_at_the_size_of_its_score(small_model: Path, tmp_path: Path) -> None:
+    one = scored(tmp_path / "one" / "model.safetensors", small_model, {"miou": 61.5, "input_size": [80, 64]})
+    two = scored(tmp_path / "two" / "model.safetensors", small_model, {"miou": 62.5, "input_size": [96, 80]})
+    silent = scored(tmp_path / "silent.safetensors", small_model, {"miou": 63.5})
+    peer = tmp_path / "peer.safetensors"  # as `sernet ablate --rows peers` leaves one
+    metrics = {"camvid/val": {"miou": 59.0, "input_size": [64, 64], "precision": "fp32"}}
+    config = PeerConfig("unet-r18")
+    save_checkpoint(peer, build_network(config), CheckpointInfo(config, CAMVID, (96, 64), metrics=metrics))
+    models = (str(one), str(two), str(silent), str(small_model), str(peer))
+    settings = settings_of(small_model, models=models, engines=("eager:bf16",), sizes=((64, 64),), repeats=1)
+    report = run(settings, tmp_path / "out", quiet=True)
+    # bf16 was not scored.
+    assert [(r["model"], r["width"], r["height"], r["asked"]) for r in report["picture"]] == [
+        ("one/model", 80, 64, "eager"),
+        ("two/model", 96, 80, "eager"),
+        ("peer", 64, 64, "eager"),
+    ]
+    assert all(row["runs"] == 1 and row["median_ms"] > 0 for row in report["picture"])
+    page = (tmp_path / "out" / "benchmark.html").read_text()
+    _, _, section = page.partition("Accuracy against latency")
+    section, _, _ = section.partition("<h2>64x64")
+    assert section.count("<circle") == 3 and "one/model, eager fp32" in section and "62.50" in section
+    assert "do not state at which size they were scored: silent fp32." in section
+    assert "state no accuracy on real frames: small." in section and "synthetic" not in section
+
+
+def test_shipped_models_are_in_the_picture() -> None:
+    scores = {name: scores_of(name) for name in ("sernet-r29-camvid", "sernet-r50-camvid")}
+    assert scores["sernet-r29-camvid"].keys() == {"fp32", "int8"} and "fp32" in scores["sernet-r50-camvid"]
+    assert all(score.size and score.miou > 50 for each in scores.values() for score in each.values())
+
+
+def test_picture_has_int8_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every engine of the run in each scored precision, and int8 besides."""
+    monkeypatch.setattr(picture, "contenders", lambda *_: ["openvino"])
+    settings = Settings(("a",), ("openvino", "eager:bf16", "auto"), ((64, 64),), "source", "cpu", 1, 1)
+    assert picture._engines(settings, "fp32") == ["eager", "openvino", "auto"]
+    assert picture._engines(settings, "int8") == ["auto", "openvino:int8"]
+    monkeypatch.setattr(picture, "contenders", lambda *_: [])
+    assert picture._engines(settings, "int8") == ["auto"]
+
+
+def test_memory_is_looked_at_before_anything_is_built(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(small_model, engines=("openvino", "openvino:int8"), peers=("unet-r18",))
+    sizes = {"small": 10_000_000, "unet-r18": 20_000_000}
+    need = memory.needed(settings, sizes, settings.peers)
+    pixels = memory.BYTES_A_PIXEL * 96 * 64
+    assert need == 3 * (pixels + memory.BYTES_A_PARAMETER * 10e6) + 2 * (
+        pixels + memory.BYTES_A_PARAMETER * 20e6
+    )
+    with_nodes = memory.needed(dataclasses.replace(settings, nodes=True), sizes, settings.peers)
+    assert with_nodes == need + 3 * (memory.NODE_BYTES + pixels + memory.BYTES_A_PARAMETER * 10e6)
+    monkeypatch.setattr(memory, "available", lambda: 1e6)
+    monkeypatch.setattr(module, "gather", lambda *_: pytest.fail("something was built"))
+    with pytest.raises(ConfigError, match=r"about 0\.\d GB for this, and 0\.0 GB are available. Take fewer"):
+        run(settings_of(small_model), tmp_path, quiet=True)
+
+
+def test_a_container_limits_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    whole = memory.available()
+    assert whole > 1e6
+    for name, text in (
+        ("max", "3000000\n"),
+        ("current", "2500000\n"),
+        ("stat", "anon 1\ninactive_file 100\n"),
+    ):
+        (tmp_path / f"memory.{name}").write_text(text)
+    assert memory.available() == 500_100
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.available() > 1e6
+
+
+def test_levels_are_over_when_the_device_has_done_them(
+    small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = []
+    monkeypatch.setattr(cases, "settle", waited.append)
+    source, frames = Source.load(small_model, EngineCache(Path("unused"))), street_frames(64, 96, 1)
+    tasks = levels_of(Eager(source, Plan((64, 96), (64, 96), 16)), source.info.classes, frames, "cuda:0")
+    tasks["network"](0)
+    assert waited == ["cuda:0"]
+
+
+def test_floor_against_hand_arithmetic(small_model: Path) -> None:
+    config = load_checkpoint(small_model).info.network
+    work = work_of(config, 96, 64)
+    parameters, macs = cost(config, 96, 64)
+    assert work.operations == 2 * macs and work.values > parameters + 3 * 96 * 64
+    assert Work(6_000, 10).floor_ms(Rates(1e6, 1e6)) == 6.0  # 6,000 operations at 10^6 a second
+    assert Work(6, 10_000).floor_ms(Rates(1e6, 1e6)) == 20.0  # 20,000 bytes at 10^6 a second
+
+
+def test_rates_against_hand_arithmetic() -> None:
+    ticks = iter(range(1000))
+    rates = measure("cpu", side=16, copied=1000, clock=lambda: float(next(ticks)))
+    assert rates == Rates(2 * 16**3, 2000)
+
+
+def test_floor_stands_beside_the_network(small_model: Path, tmp_path: Path) -> None:
+    case = cases.Case("small", "cudagraph", "fp16", 96, 64)
+    entries = [Entry(case, "network", lambda _: None, work=Work(2_000_000, 10)), Entry(case, "mask", print)]
+    times = {entry.name: [0.004, 0.004] for entry in entries}
+    rows = [module._row(entry, entries, times, Rates(1e9, 1e9), {}) for entry in entries]
+    assert rows[0]["floor_ms"] == 2.0 and rows[0]["over_floor"] == 2.0 and "floor_ms" not in rows[1]
+    assert "floor_ms" not in module._row(entries[0], entries, times, None, {})
+    page = _tables("network", rows[:1])
+    assert "<th>floor, ms</th>" in page and "over network" not in page

@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cuda_standin import stand_in
+from cuda_standin import Graph, stand_in
 from torch import nn
 
+from sernet_core.benchmark.cases import levels_of
+from sernet_core.benchmark.floor import measure
 from sernet_core.engines.base import Source
 from sernet_core.engines.cache import EngineCache, default_folder
 from sernet_core.engines.choose import build
 from sernet_core.engines.cudagraph import CudaGraph
-from sernet_core.engines.device import DevicePath, lean_network
+from sernet_core.engines.device import DeviceEngine, DevicePath, lean_network
 from sernet_core.engines.parity import street_frames
 from sernet_core.engines.plan import Plan
 from sernet_core.errors import EngineError
@@ -92,6 +94,38 @@ def test_a_batch_is_one_launch(small_model: Path, on_a_cpu: None) -> None:
             assert np.abs(answer.confidence.astype(int) - wanted.confidence).max() <= 1
 
 
+def test_network_alone_is_a_graph_of_its_own(small_model: Path, on_a_cpu: None) -> None:
+    source = source_of(small_model)
+    engine = build("cudagraph", source, PLAN)
+    frames, taken = street_frames(*PLAN.frame, 2), []
+    engine._stream.synchronize = lambda: taken.append("waited")
+    tasks = levels_of(engine, source.info.classes, frames)
+    assert set(tasks) == {"network", "mask", "overlay"}
+    whole, (alone,) = engine._graph, [graph for graph in Graph.all if graph is not engine._graph][-1:]
+    before = whole.replays
+    engine._launch = None  # no bytes are sent
+    tasks["network"](1)
+    assert (alone.replays, whole.replays, taken) == (1, before, ["waited"])
+    assert [len(kind) for _, _, kind in whole.calls] == [3] and alone.calls == []  # the path is not in it
+
+
+def test_network_alone_where_nothing_is_captured(small_model: Path, on_a_cpu: None) -> None:
+    """As with TensorRT: the network of the path runs, and nothing else of it."""
+
+    class Plain(DeviceEngine):
+        name = "plain"
+        precisions = {"cpu": ("fp32",)}  # noqa: RUF012
+
+        def _network(self, source: Source) -> nn.Module:
+            return lean_network(source.model, torch.float32)
+
+    engine, ran = Plain(source_of(small_model), PLAN), []
+    engine._path.network.register_forward_hook(lambda *_: ran.append("network"))
+    engine._path.register_forward_hook(lambda *_: ran.append("path"))
+    engine.network_alone()()
+    assert ran == ["network"]
+
+
 def test_one_frame_of_a_batch_that_is_not_finite_harms_no_other(small_model: Path, on_a_cpu: None) -> None:
     engine = build("cudagraph", source_of(small_model), replace(PLAN, batch=2))
     masks, _, logits = engine._results
@@ -121,6 +155,19 @@ def test_a_cpu_is_no_gpu() -> None:
     assert CudaGraph.obstacle("cpu", "auto") == "runs on cuda, not on cpu"
     assert CudaGraph.obstacle("cuda:0", "int8") == "has no int8 on cuda:0, only fp16, bf16, fp32"
     assert CudaGraph.resolve("cuda:0", "auto") == "fp16"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: the captured graph was not run")
+def test_network_alone_gives_the_paths_logits(small_model: Path) -> None:
+    engine = build("cudagraph", source_of(small_model, "cuda:0", "fp32"), PLAN)
+    wanted = engine.logits(PLAN.prepare(street_frames(*PLAN.frame, 1)[0]))
+    with torch.cuda.device("cuda:0"), torch.inference_mode():
+        launch = engine._network_launch()
+        with torch.cuda.stream(engine._stream):
+            logits = launch()
+        engine._stream.synchronize()
+    torch.testing.assert_close(logits[0], wanted)
+    assert measure("cuda:0").operations > 1e12
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: the captured graph was not run")

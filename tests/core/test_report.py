@@ -291,4 +291,9 @@ def test_scatter_chart_places_and_names_its_points() -> None:
     origin_x, origin_y = 60, 230 - 40
     assert (slow_x - origin_x) == pytest.approx(2 * (fast_x - origin_x), abs=0.3)
     assert (origin_y - slow_y) == pytest.approx(2 * (origin_y - fast_y), abs=0.3)
+    near = ElementTree.fromstring(scatter_chart([(10, 77, "a"), (90, 74, "b")], x_label="ms", y_label="%"))
+    first, second = (float(dot.get("cy")) for dot in near.iter("circle"))
+    assert second - first > 20  # points of a few percent are told apart
+    (name,) = (text for text in near.iter("text") if text.text == "a")
+    assert name.get("text-anchor") == "start"  # at the left end it does not leave the chart
     assert "Nothing was measured" in scatter_chart([], x_label="", y_label="")

@@ -390,11 +390,11 @@ def test_a_run_keeps_apart_from_the_users_nodes(monkeypatch: pytest.MonkeyPatch)
         # Set before it is deleted, so that the end of the test takes back what the function sets.
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    assert "random" in isolate()
+    assert "random" in isolate("/here")
     assert 1 <= int(os.environ["ROS_DOMAIN_ID"]) <= 101
     assert os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
     monkeypatch.setenv("ROS_DOMAIN_ID", "42")
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
-    assert "domain 42 (yours)" in isolate()
+    assert isolate("/here") == "ROS domain 42 (yours), namespace /here"
     assert os.environ["ROS_DOMAIN_ID"] == "42"
     assert os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "SUBNET"

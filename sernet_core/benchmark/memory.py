@@ -1,0 +1,65 @@
+"""Whether everything that takes turns fits into the memory at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+from sernet_core.benchmark.settings import Settings
+from sernet_core.errors import ConfigError
+
+# Of an engine that is built and has run on a CPU: what OpenVINO and ONNX Runtime take, eager takes less.
+BYTES_A_PIXEL, BYTES_A_PARAMETER = 200, 10
+NODE_BYTES = 350e6  # a node's process without a network
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def needed(settings: Settings, parameters: dict[str, int], peers: Iterable[str]) -> float:
+    """Bytes that the largest size is about to take on a CPU.
+
+    Args:
+        settings: Of the run.
+        parameters: Of each network, models and peers, by name.
+        peers: Which of them are peers.
+    """
+    pixels = max(width * height for width, height in settings.sizes)
+    peers = set(peers)
+    total = 0.0
+    for name, count in parameters.items():
+        one = BYTES_A_PIXEL * pixels + BYTES_A_PARAMETER * count
+        engines = len(settings.engines_of(is_peer=name in peers))
+        total += engines * one
+        if settings.nodes and name not in peers:
+            total += engines * (NODE_BYTES + one)
+    return total
+
+
+def available() -> float:
+    """Bytes that this process may still take, of the machine's or of its container's memory."""
+    left = float(psutil.virtual_memory().available)
+    try:
+        most = (_CGROUP / "memory.max").read_text().strip()
+        used = int((_CGROUP / "memory.current").read_text())
+        cached = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
+        if most.isdecimal():
+            left = min(left, int(most) - used + int(cached.get("inactive_file", 0)))
+    except (OSError, ValueError):  # no such container
+        pass
+    return left
+
+
+def check(settings: Settings, parameters: dict[str, int], peers: Iterable[str]) -> None:
+    """See that the memory suffices, before anything is built.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    need, left = needed(settings, parameters, peers), available()
+    if need > left:
+        raise ConfigError(
+            f"all that takes turns is in memory at once: about {need / 1e9:.1f} GB for this, and "
+            f"{left / 1e9:.1f} GB are available. Take fewer --engines, --peers or --model, or smaller "
+            "--sizes, in several runs"
+        )
