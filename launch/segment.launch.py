@@ -31,7 +31,6 @@ TOPICS = [
         "Topic for ids and names of the classes (vision_msgs/LabelInfo; without it JSON, on the topic of "
         "this name with _json).",
     ),
-    ("mask_camera_info", "camera_info", "Topic for the calibration of a scaled mask."),
 ]
 
 # The parameters of the node: each is an argument, too.
@@ -84,6 +83,12 @@ ARGUMENTS = [
     *(
         DeclareLaunchArgument(name, default_value=topic, description=f"{words} {PLACE}")
         for name, topic, words in TOPICS
+    ),
+    DeclareLaunchArgument(
+        "mask_camera_info",
+        default_value="",
+        description="Topic for the calibration of a scaled mask; not that of the camera. Empty: "
+        f"MASK/camera_info. {PLACE}",
     ),
     *(
         DeclareLaunchArgument(
@@ -140,7 +145,7 @@ def segment_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     given = value("cameras")
     named = cameras_of_argument(given) if given else cameras_of_file(params_file, full_name)
     cameras = [name for name in named if name]  # an empty name stands for a camera without a prefix
-    for argument in ("image", "camera_info", *(name for name, *_ in TOPICS)):
+    for argument in ("image", "camera_info", "mask_camera_info", *(name for name, *_ in TOPICS)):
         if len(cameras) > 1 and value(argument).startswith("/"):
             raise RuntimeError(
                 f"{argument}:={value(argument)} would be one topic of {len(cameras)} cameras: leave the / out"
@@ -217,6 +222,7 @@ def topics(value, several: bool) -> list[tuple[str, str]]:
         *((topic, value(name)) for name, topic, _ in TOPICS),
         # These go with another topic, wherever it goes.
         ("semantic_mask/compressed", value("mask") + "/compressed"),
+        ("semantic_mask/camera_info", value("mask_camera_info") or value("mask") + "/camera_info"),
         ("label_info_json", value("label_info") + "_json"),
     ]
 

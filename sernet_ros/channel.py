@@ -17,16 +17,17 @@ from sernet_core.errors import ConfigError
 from sernet_core.labels import ClassSet
 from sernet_core.relabel import Labeling
 from sernet_ros.compressed_codec import compressed_to_rgb
-from sernet_ros.diagnostics import CameraMonitor
+from sernet_ros.diagnostics import STALE_AFTER, CameraMonitor
 from sernet_ros.finish import Finish, IgnoreMask, Region
 from sernet_ros.image_codec import to_rgb
 from sernet_ros.package_files import config_file
-from sernet_ros.publishers import CONFIDENCE, Publishers
+from sernet_ros.publishers import CONFIDENCE, INFO, Publishers
 from sernet_ros.qos import InputSubscription
 from sernet_ros.settings import Settings
 from sernet_ros.worker import Answer, Frame, Task
 
 _ERROR_PERIOD = 5.0  # seconds
+_INPUT_INFO = "image/camera_info"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Channel:
         self._input: InputSubscription | None = None
         self._info: CameraInfo | None = None
         self._info_subscription: Any = None
+        self._info_since = 0.0
 
     # On the executor's thread
 
@@ -101,8 +103,9 @@ class Channel:
         wanted = self._input is not None and self._rules.settings.mask_scale < 1
         if wanted and self._info_subscription is None:
             self._info_subscription = self._node.create_subscription(
-                CameraInfo, self._topics + "image/camera_info", self._note_info, 1
+                CameraInfo, self._topics + _INPUT_INFO, self._note_info, 1
             )
+            self._info_since = time.monotonic()
         elif not wanted and self._info_subscription is not None:
             self._node.destroy_subscription(self._info_subscription)
             self._info_subscription = self._info = None
@@ -167,9 +170,18 @@ class Channel:
         if message.startswith("no image"):
             count = self._input.publishers
             message += f" on {self._input.topic} ({count} publishers)"
-            if self._input.mismatch:
-                message += f": {self._input.mismatch}"
+            if mismatch := self._input.mismatch:
+                message += f": {mismatch}"
+        elif level == DiagnosticStatus.OK and self._misses_info():
+            level = DiagnosticStatus.WARN
+            message = f"no calibration yet on {self._info_subscription.topic_name}, which mask_scale below 1 "
+            message += f"needs: {self._topics}{INFO} is silent"
         return level, message or "active"
+
+    def _misses_info(self) -> bool:
+        """Whether a calibration is awaited, and has been for as long as an image may be."""
+        waits = self._info_subscription is not None and self._info is None
+        return waits and time.monotonic() - self._info_since > STALE_AFTER
 
     def values(self) -> dict[str, str]:
         """Every figure of the camera, as words."""
@@ -213,6 +225,24 @@ def rules_for(settings: Settings, classes: ClassSet, prefix: str) -> Rules:
         labeling, Region(*settings.roi), ignore, settings.confidence_threshold, settings.mask_scale
     )
     return Rules(settings, finish)
+
+
+def calibration_clash(node: LifecycleNode, settings: Settings) -> str:
+    """What is wrong with the topics of the calibrations, remappings applied; empty when nothing is.
+
+    A scaled calibration on the camera's own topic would reach whoever needs that of the image, the node too.
+    """
+    if settings.mask_scale == 1:
+        return ""
+    prefixes = [f"{prefix}/" if prefix else "" for prefix in settings.cameras]
+    read = {node.resolve_topic_name(prefix + _INPUT_INFO) for prefix in prefixes}
+    for prefix in prefixes:
+        if (topic := node.resolve_topic_name(prefix + INFO)) in read:
+            return (
+                f"mask_scale: below 1 the scaled calibration would be published on {topic}, where the "
+                f"camera's own comes from: remap {prefix}{INFO} (launch argument mask_camera_info)"
+            )
+    return ""
 
 
 def _remap_file(given: str) -> Path:

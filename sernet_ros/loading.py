@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,12 +29,14 @@ class Network:
     Attributes:
         segmenter: A `sernet_core.runtime.Segmenter`.
         settings: What it was loaded with.
+        size: Height and width of a frame that it has been warmed up with.
         batch: How many images it should take at once.
         untried: How many it might take, which `find_batch` is to find out; 0 when it is known.
     """
 
     segmenter: Any
     settings: Settings
+    size: tuple[int, int]
     batch: int = 1
     untried: int = 0
 
@@ -61,21 +63,29 @@ def load(loader: Callable[..., Any], settings: Settings) -> Any:
     return loader(settings.model, **keywords)
 
 
-def warm_up(segmenter: Any, settings: Settings) -> Network:
+def warm_up(segmenter: Any, settings: Settings, sizes: Sequence[tuple[int, int]] = ()) -> Network:
     """Run a network before the first frame, and find the batch that pays; on the thread that will run it.
 
-    Not the batch while engines are built beside it: eager stands in for them, and takes no batches.
+    Not the batch while engines are built beside it: eager stands in for them, and takes no batches. Nor on a
+    CPU, where one frame keeps all cores busy.
+
+    Args:
+        segmenter: A `sernet_core.runtime.Segmenter`.
+        settings: What it was loaded with.
+        sizes: Height and width of each frame to expect; by default what it was trained with.
     """
-    width, height = segmenter.input_size
-    segmenter.warm_up(height, width)
+    sizes = sizes or [segmenter.input_size[::-1]]
+    for height, width in sizes:
+        segmenter.warm_up(height, width)
+    network = Network(segmenter, settings, sizes[0])
     most = min(settings.max_batch, len(settings.cameras))
-    if most == 1:
-        return Network(segmenter, settings)
+    if most == 1 or segmenter.device == "cpu":
+        return network
     if not segmenter.building:
-        segmenter.segment_many([_noise(segmenter)] * most)
+        segmenter.segment_many([_noise(network)] * most)
     if segmenter.building:
-        return Network(segmenter, settings, untried=most)
-    return Network(segmenter, settings, most if _gains(segmenter, most) else 1)
+        return replace(network, untried=most)
+    return replace(network, batch=most if _gains(network, most) else 1)
 
 
 def find_batch(
@@ -92,14 +102,12 @@ def find_batch(
         The network with its batch; as it was where its engines do not come.
     """
     segmenter, most = network.segmenter, network.untried
-    if segmenter.device == "cpu":  # one frame keeps all cores busy: the trial would only hold up the cameras
-        return replace(network, untried=0)
     if not _is_built(segmenter, in_use):
         return network
-    call(lambda: segmenter.segment_many([_noise(segmenter)] * most)).result()  # begins the batch's engine
+    call(lambda: segmenter.segment_many([_noise(network)] * most)).result()  # begins the batch's engine
     if not _is_built(segmenter, in_use):
         return network
-    pays = call(lambda: _gains(segmenter, most)).result()
+    pays = call(lambda: _gains(network, most)).result()
     return replace(network, batch=most if pays else 1, untried=0)
 
 
@@ -113,14 +121,13 @@ def _is_built(segmenter: Any, in_use: Callable[[], bool]) -> bool:
     return in_use()
 
 
-def _noise(segmenter: Any) -> np.ndarray:
-    width, height = segmenter.input_size
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+def _noise(network: Network) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (*network.size, 3), np.uint8)
 
 
-def _gains(segmenter: Any, batch: int) -> bool:
+def _gains(network: Network, batch: int) -> bool:
     """Whether a batch takes less time than its images one by one; both have run before."""
-    noise = _noise(segmenter)
+    segmenter, noise = network.segmenter, _noise(network)
     segmenter.segment_many([noise] * batch)
     together, alone = [], []
     for _ in range(_TRIALS):

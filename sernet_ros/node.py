@@ -40,6 +40,7 @@ def main(args: Sequence[str] | None = None, load: Callable[..., Any] | None = No
 
         from sernet_core.checkpoint import read_info
         from sernet_core.default_model import AUTO
+        from sernet_core.labels import ClassSet
         from sernet_core.runtime import Segmenter
         from sernet_ros.segmenter_node import SegmenterNode
     except (ImportError, OSError) as error:
@@ -48,11 +49,10 @@ def main(args: Sequence[str] | None = None, load: Callable[..., Any] | None = No
     # Eager answers from the first frame on, while a faster engine is built.
     load = load or functools.partial(Segmenter.load, background=True)
 
-    def check(model: str) -> None:
-        if model != AUTO:
-            read_info(model)
+    def classes_of(model: str) -> ClassSet | None:
+        return None if model == AUTO else read_info(model).classes
 
-    return _run(lambda: SegmenterNode(load, check), endings, args)
+    return _run(lambda: SegmenterNode(load, classes_of), endings, args)
 
 
 def _run(make_node: Any, endings: SimpleQueue[int], args: Sequence[str] | None) -> int:

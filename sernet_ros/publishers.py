@@ -25,7 +25,7 @@ COLOR_MASK, CONFIDENCE, COMPRESSED, INFO = (
     "color_mask",
     "confidence",
     "semantic_mask/compressed",
-    "camera_info",
+    "semantic_mask/camera_info",
 )
 
 # Topics that are there only while a parameter asks for them: one that never speaks would puzzle people.

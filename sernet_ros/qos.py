@@ -51,17 +51,18 @@ def publisher_events(node: Node, topic: str) -> PublisherEventCallbacks:
     return PublisherEventCallbacks(incompatible_qos=warn)
 
 
-def _warning(node: Node, fact: str, remedies: dict[QoSPolicyKind, str]) -> Callable[[Any], str]:
-    """A callback for an event of incompatible QoS: logs what does not fit and the remedy, and returns it."""
+def _warning(node: Node, fact: str, remedies: dict[QoSPolicyKind, str]) -> Callable[[Any], None]:
+    """A callback for an event of incompatible QoS: logs what does not fit, and the remedy."""
 
-    def warn(event: Any) -> str:
-        kind = QoSPolicyKind(event.last_policy_kind)
-        remedy = remedies.get(kind, "let both ends agree on it")
-        words = f"{kind.name.lower()} does not fit; {remedy}"
+    def warn(event: Any) -> None:
+        words = _words(QoSPolicyKind(event.last_policy_kind), remedies)
         node.get_logger().warning(f"{fact}: {words}")
-        return words
 
     return warn
+
+
+def _words(kind: QoSPolicyKind, remedies: dict[QoSPolicyKind, str]) -> str:
+    return f"{kind.name.lower()} does not fit; {remedies.get(kind, 'let both ends agree on it')}"
 
 
 class InputSubscription:
@@ -80,7 +81,6 @@ class InputSubscription:
 
     Attributes:
         topic: The topic's full name.
-        mismatch: Why a publisher that is there is not heard, and the remedy; empty when none is known.
     """
 
     def __init__(
@@ -93,7 +93,6 @@ class InputSubscription:
         self._auto = choice == "auto"
         self._callback = callback
         self._taken: deque[int] = deque(maxlen=_REMEMBERED)
-        self.mismatch = ""
         self._subscriptions: list[Subscription] = []
         self._subscribe(_RELIABLE if choice == "reliable" else _BEST_EFFORT)
         self.follow()
@@ -108,13 +107,22 @@ class InputSubscription:
         """Whether lost images are sent again."""
         return self._subscriptions[-1].qos_profile.reliability == _RELIABLE
 
+    @property
+    def mismatch(self) -> str:
+        """Why a publisher that is there now is not heard, and the remedy; empty when all of them are."""
+        # Every durability fits the subscription's, and `auto` follows within one look.
+        unheard = not self._auto and self.reliable and _BEST_EFFORT in self._offers()
+        return _words(QoSPolicyKind.RELIABILITY, _INPUT_REMEDY) if unheard else ""
+
+    def _offers(self) -> set[ReliabilityPolicy]:
+        """Reliability of the publishers."""
+        return {info.qos_profile.reliability for info in self._node.get_publishers_info_by_topic(self.topic)}
+
     def follow(self) -> None:
         """Subscribe anew if the publishers offer something else by now; to be called now and then."""
         if not self._auto:
             return
-        offers = {
-            info.qos_profile.reliability for info in self._node.get_publishers_info_by_topic(self.topic)
-        }
+        offers = self._offers()
         if not offers:
             return
         wanted = _RELIABLE if offers == {_RELIABLE} else _BEST_EFFORT
@@ -131,7 +139,7 @@ class InputSubscription:
             events = SubscriptionEventCallbacks(incompatible_qos=lambda _: self.follow())
         else:
             warn = _warning(self._node, f"a publisher of '{self.topic}' is not heard", _INPUT_REMEDY)
-            events = SubscriptionEventCallbacks(incompatible_qos=lambda event: self._note(warn(event)))
+            events = SubscriptionEventCallbacks(incompatible_qos=warn)
         created: list[Subscription] = []
 
         def receive(message: Any, info: Any) -> None:
@@ -148,9 +156,6 @@ class InputSubscription:
             self._node.create_subscription(self._type, self.topic, receive, profile, event_callbacks=events)
         )
         self._subscriptions += created
-
-    def _note(self, mismatch: str) -> None:
-        self.mismatch = mismatch
 
     def _keep_newest(self, count: int) -> None:
         while len(self._subscriptions) > count:

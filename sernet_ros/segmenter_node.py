@@ -1,16 +1,15 @@
 """The lifecycle node that turns images into class masks.
 
 The executor's thread takes messages, services and timers; the worker's thread runs the network and
-publishes. Configuring loads and warms up the model, activating subscribes and publishes. Another model is
-loaded in the background while the present one serves.
+publishes. Configuring loads and warms up the model, activating subscribes and publishes.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import CancelledError, wait
-from threading import Event, Lock
+from concurrent.futures import wait
+from threading import Event
 from typing import Any
 
 import psutil
@@ -21,12 +20,14 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool
 
-from sernet_core.errors import ConfigError, EngineError, SernetError
-from sernet_ros.channel import Channel, camera_monitor, rules_for
+from sernet_core.errors import ConfigError, EngineError
+from sernet_core.labels import ClassSet
+from sernet_ros.channel import Channel, calibration_clash, camera_monitor, rules_for
 from sernet_ros.diagnostics import memory_fault, memory_values, status
-from sernet_ros.loading import Background, Network, find_batch, load, same_network, warm_up
+from sernet_ros.loading import Network
 from sernet_ros.parameters import Parameters
-from sernet_ros.settings import NETWORK, Settings, unknown_overrides
+from sernet_ros.serving import WITH_NETWORK, Serving, fault_of_change, words_of
+from sernet_ros.settings import Settings, unknown_overrides
 from sernet_ros.worker import Worker
 
 _WATCH_PERIOD = 0.25  # seconds between two looks at who publishes images, and at what is under way
@@ -39,7 +40,8 @@ class SegmenterNode(LifecycleNode):
     Args:
         load: Makes the network; called with the model and the settings of
             `sernet_core.runtime.Segmenter.load`.
-        check_model: Raises SernetError for a model that cannot be loaded; called before a live change.
+        classes_of: Gives a model's classes, or None where they are not known before it is loaded; raises
+            SernetError for a model that cannot be loaded. Called before a live change.
         options: For rclpy.node.Node, e.g. context, namespace, parameter_overrides.
 
     Attributes:
@@ -50,23 +52,22 @@ class SegmenterNode(LifecycleNode):
     """
 
     def __init__(
-        self, load: Callable[..., Any], check_model: Callable[[str], Any] = str, **options: Any
+        self,
+        load: Callable[..., Any],
+        classes_of: Callable[[str], ClassSet | None] = lambda model: None,
+        **options: Any,
     ) -> None:
         super().__init__("sernet_segmenter", **options)
         self._load = load
-        self._check_model = check_model
-        self._worker: Worker | None = None
-        self._network: Network | None = None
-        self._channels: list[Channel] = []
-        self._loading: Background | None = None
-        self._changing = Lock()  # held while the channels' rules change, by whichever thread
+        self._classes_of = classes_of
+        self._serving: Serving | None = None  # from configuring to cleaning up
         self._interrupted = Event()
-        self._fault = self._refused = self._engine_told = ""
+        self._fault = self._engine_told = ""
         self.left_behind = False
         self._process = psutil.Process()
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 1)
         self._declared = Parameters(
-            self, self._settings_changed, lambda: self._worker is not None, self._fault_of_change
+            self, self._settings_changed, lambda: self._serving is not None, self._fault_of_change
         )
         for words in unknown_overrides(self._parameter_overrides):
             self.get_logger().warning(f"{words}. It has no effect")
@@ -103,27 +104,37 @@ class SegmenterNode(LifecycleNode):
         if self.state in ("unconfigured", "inactive", "active"):
             self.trigger_shutdown()
 
+    @property
+    def _worker(self) -> Worker | None:
+        return self._serving.worker if self._serving is not None else None
+
+    @property
+    def _network(self) -> Network | None:
+        return self._serving.network if self._serving is not None else None
+
+    @property
+    def _channels(self) -> list[Channel]:
+        return self._serving.channels if self._serving is not None else []
+
     # Lifecycle
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and warm it up; on failure the node stays unconfigured and says why."""
-        self._fault = self._refused = ""
+        self._fault = ""
         try:
+            if clash := calibration_clash(self, self.settings):
+                raise ConfigError(clash)
             cameras = {prefix: camera_monitor(self.get_logger(), prefix) for prefix in self.settings.cameras}
-            self._worker = Worker(
-                lambda frame: self._channels[frame.camera].decode(frame),
-                lambda frame, task, answer: self._channels[frame.camera].deliver(frame, task, answer),
-                list(cameras.values()),
-                lambda: self.settings.inference_timeout,
+            self._serving = Serving(
+                self._load, lambda: self.settings, list(cameras.values()), self.get_logger()
             )
-            self._network = self._loaded(self._worker)
+            network = self._loaded(self._serving)
             for prefix, monitor in cameras.items():
-                rules = rules_for(self.settings, self._network.segmenter.classes, prefix)
+                rules = rules_for(self.settings, network.segmenter.classes, prefix)
                 self._channels.append(Channel(self, prefix, rules, monitor))
-            self._worker.use(self._network.segmenter, self._network.batch)
-            self._find_batch(self._network, self._worker)
+            self._serving.find_batch()
         except Exception as error:
-            self._fault = f"cannot configure: {_words(error)}"
+            self._fault = f"cannot configure: {words_of(error)}"
             self.get_logger().error(self._fault)
             self._release()
             return TransitionCallbackReturn.FAILURE
@@ -166,11 +177,11 @@ class SegmenterNode(LifecycleNode):
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
-    def _loaded(self, worker: Worker) -> Network:
+    def _loaded(self, serving: Serving) -> Network:
         """Wait for the model; diagnostics go on meanwhile, and an interrupt ends the waiting."""
         settings, started = self.settings, time.monotonic()
         self.get_logger().info(f"loading model '{settings.model}'")
-        future = worker.call(lambda: warm_up(load(self._load, settings), settings))
+        future = serving.start()
         told = started
         while not wait([future], timeout=0.1).done:
             if self._interrupted.is_set() or not self.context.ok():
@@ -190,14 +201,10 @@ class SegmenterNode(LifecycleNode):
 
     def _release(self) -> None:
         self._pause()
-        self._loading = None  # its result goes nowhere
-        if self._worker is not None and not self._worker.stop(_STOP_TIMEOUT):
+        if self._serving is not None and not self._serving.release(_STOP_TIMEOUT):
             self.left_behind = True
             self.get_logger().error("the network does not come back; its thread is left behind")
-        for channel in self._channels:
-            channel.close()
-        self._channels = []
-        self._worker = self._network = None
+        self._serving = None
 
     # Frames
 
@@ -207,72 +214,6 @@ class SegmenterNode(LifecycleNode):
                 self._worker.put(camera, message)
 
         return receive
-
-    # Another network while one serves
-
-    def _start_swap(self, settings: Settings) -> None:
-        """Load a network in the background; it takes over between two frames when it is ready."""
-        worker = self._worker
-        assert worker is not None
-
-        def work() -> Network:
-            segmenter = load(self._load, settings)
-            return worker.call(lambda: self._take_over(segmenter, settings, worker)).result()
-
-        self.get_logger().info(f"loading model '{settings.model}' in the background")
-        self._loading = Background(work)
-
-    def _take_over(self, segmenter: Any, settings: Settings, worker: Worker) -> Network:
-        """On the worker's thread: send the next frame through another network, with its class names."""
-        network = warm_up(segmenter, settings)
-        with self._changing:
-            # Raises, before anything has changed, where the new classes do not fit the other parameters.
-            rules = [rules_for(self.settings, segmenter.classes, one.prefix) for one in self._channels]
-            for channel, new in zip(self._channels, rules, strict=True):
-                channel.take(new)
-            worker.use(segmenter, network.batch)
-            self._network = network
-        self._find_batch(network, worker)
-        return network
-
-    def _find_batch(self, network: Network, worker: Worker) -> None:
-        """Find the batch that pays, on a thread of its own, where engines are built beside the serving."""
-        if not network.untried:
-            return
-
-        def work() -> Network:
-            try:
-                found = find_batch(network, worker.call, lambda: self._network is network)
-                return worker.call(lambda: take(found)).result()
-            except CancelledError:  # the worker has stopped
-                return network
-            except Exception as error:
-                self.get_logger().warning(f"images go through the network one by one: {_words(error)}")
-                return network
-
-        def take(found: Network) -> Network:
-            with self._changing:
-                if self._network is network:
-                    worker.use(found.segmenter, found.batch)
-                    self._network = found
-            return found
-
-        Background(work)
-
-    def _finish_swap(self, loading: Background) -> None:
-        """Tell of a network that has taken over; if it failed, set the parameters back."""
-        self._loading = None
-        try:
-            network = loading.future.result()
-        except BaseException as error:
-            assert self._network is not None
-            kept = self._network.settings
-            self._refused = f"the new network cannot be used, '{kept.model}' stays: {_words(error)}"
-            self.get_logger().error(self._refused)
-            self.set_parameters_atomically([Parameter(name, value=getattr(kept, name)) for name in NETWORK])
-            return
-        self._refused = ""
-        self.get_logger().info(network.words)
 
     # Services and parameters
 
@@ -284,43 +225,20 @@ class SegmenterNode(LifecycleNode):
 
     def _fault_of_change(self, before: Settings, after: Settings) -> str:
         """Why a change cannot be made, beyond what is wrong with a single value."""
-        if self._network is None:
+        if self._serving is None:
             return ""
-        try:
-            if not same_network(after, self._network.settings):
-                if self._loading is not None:
-                    return "a network is being loaded already: try again when it has taken over"
-                if after.model != before.model:
-                    self._check_model(after.model)
-            for channel in self._channels:
-                rules_for(after, self._network.segmenter.classes, channel.prefix)
-        except SernetError as error:
-            return str(error)
-        return ""
+        clash = calibration_clash(self, after)
+        return clash or fault_of_change(self._serving, before, after, self._classes_of)
 
     def _settings_changed(self, before: Settings, after: Settings) -> None:
         if before.diagnostics_period != after.diagnostics_period:
             self.destroy_timer(self._reports)
             self._reports = self._report_timer()
-        if self._network is None:
+        if self._serving is None:
             return
-        if not same_network(after, self._network.settings) and self._loading is None:
-            self._start_swap(after)
-        self._apply()
+        self._serving.follow(before, after)
         if self.state == "active":
             self._open_or_close()
-
-    def _apply(self) -> None:
-        """Give every channel the rules of the parameters as they are now."""
-        assert self._network is not None
-        for channel in self._channels:
-            try:
-                with self._changing:
-                    classes = self._network.segmenter.classes
-                    channel.take(rules_for(self.settings, classes, channel.prefix))
-            except ConfigError as error:  # a file that has gone since it was checked
-                self.get_logger().error(f"the change has no effect: {error}")
-            channel.follow_settings()
 
     def _open_or_close(self) -> None:
         assert self._worker is not None
@@ -334,10 +252,14 @@ class SegmenterNode(LifecycleNode):
     def _watch(self) -> None:
         for channel in self._channels:
             channel.follow()
-        if self._worker is not None:
-            self._worker.watch()
-        if self._loading is not None and self._loading.future.done():
-            self._finish_swap(self._loading)
+        if self._serving is None:
+            return
+        self._serving.worker.watch()
+        if self._serving.has_failed():
+            kept = self._serving.settings
+            self.set_parameters_atomically(
+                [Parameter(name, value=getattr(kept, name)) for name in WITH_NETWORK]
+            )
         if self._network is not None:
             self._tell_engine(self._network.segmenter)
 
@@ -379,30 +301,29 @@ class SegmenterNode(LifecycleNode):
         """Level and words for the node as a whole; its cameras have their own."""
         if self._fault:
             return DiagnosticStatus.ERROR, self._fault
-        if self._worker is not None and (seconds := self._worker.hanging) is not None:
-            allowed = self.settings.inference_timeout
+        words = self.state
+        if self._serving is None or self._network is None:
+            return DiagnosticStatus.OK, words
+        worker, segmenter = self._serving.worker, self._network.segmenter
+        allowed = self.settings.inference_timeout
+        if (seconds := worker.hanging) is not None:
             words = f"the network hangs for {seconds:.1f} s at one frame (inference_timeout: {allowed:g} s)"
             return DiagnosticStatus.ERROR, words
-        if self._refused:
-            return DiagnosticStatus.WARN, self._refused
-        words = self.state
-        if self._network is not None:
-            segmenter = self._network.segmenter
-            if segmenter.engine_fault:
-                return DiagnosticStatus.WARN, f"eager serves: {segmenter.engine_fault}"
-            if fault := memory_fault(segmenter.device_memory, segmenter.device):
-                return DiagnosticStatus.WARN, fault
-            if segmenter.building:
-                words += f"; {segmenter.building}"
-        if self._loading is not None:
-            words += f"; loading another network, {time.monotonic() - self._loading.since:.0f} s"
+        faults = [self._serving.refused]
+        if (seconds := worker.called_for) is not None and seconds > allowed:
+            faults.append(f"a network is being tried for {seconds:.0f} s, and the frames wait for it")
+        if segmenter.engine_fault:
+            faults.append(f"eager serves: {segmenter.engine_fault}")
+        faults.append(memory_fault(segmenter.device_memory, segmenter.device))
+        if any(faults):
+            return DiagnosticStatus.WARN, "; ".join(filter(None, faults))
+        if segmenter.building:
+            words += f"; {segmenter.building}"
+        if (seconds := self._serving.loading) is not None:
+            words += f"; loading another network, {seconds:.0f} s"
         elif self.state == "active" and not self.settings.enable:
             words += ", disabled"
         return DiagnosticStatus.OK, words
-
-
-def _words(error: BaseException) -> str:
-    return str(error) if isinstance(error, SernetError) else f"{type(error).__name__}: {error}"
 
 
 def _refusing(handler: Callable[..., Any], node: LifecycleNode) -> Callable[..., Any]:

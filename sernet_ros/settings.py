@@ -141,7 +141,8 @@ class Settings:
     )
     mask_scale: float = _parameter(
         1.0,
-        "Size of mask and confidence over that of the image, 0.01 to 1; below 1 camera_info is published too",
+        "Size of mask and confidence over that of the image, 0.01 to 1; below 1 semantic_mask/camera_info is "
+        "published too",
         "live",
         limits=(0.01, 1.0),
     )

@@ -42,6 +42,12 @@ class StandIn:
     def warm_up(self, height: int, width: int) -> None:
         """Nothing is to be warmed up."""
 
+    def prepare(self, height: int, width: int) -> None:
+        """Nothing is to be built."""
+
+    def close(self) -> None:
+        """Nothing is to be let go of."""
+
     def run_network(self) -> None:
         """Take the time."""
         time.sleep(self._seconds)

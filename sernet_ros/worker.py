@@ -141,12 +141,14 @@ class Worker:
         self._segmenter: Segmenter | None = None
         self._batch = 1
         self._slots: list[Frame | None] = [None] * len(monitors)
+        self._sizes: list[tuple[int, int] | None] = [None] * len(monitors)
         self._turn = 0
         self._tasks: deque[_Call] = deque()
         self._running = True
         self._open = False
         self._epoch = 0
         self._inference: _Inference | None = None
+        self._call_since: float | None = None
         self._changed = threading.Condition()
         # Held while a mask is handed on, so that nothing more comes once close() has returned.
         self._delivery = threading.Lock()
@@ -221,6 +223,17 @@ class Worker:
         inference = self._inference
         return time.monotonic() - inference.since if inference is not None and inference.late else None
 
+    @property
+    def called_for(self) -> float | None:
+        """Seconds for which something of `call` has kept the frames waiting; None while nothing does."""
+        since = self._call_since
+        return None if since is None else time.monotonic() - since
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Heights and widths that the network segments: that of each camera's last answered frame."""
+        return sorted({size for size in self._sizes if size is not None})
+
     def watch(self) -> None:
         """Notice an inference that hangs; to be called now and then from another thread."""
         inference = self._inference
@@ -253,7 +266,9 @@ class Worker:
                 call = self._tasks.popleft() if self._tasks else None
                 frames = [] if call else self._take()
             if call is not None:
+                self._call_since = time.monotonic()
                 call.run()
+                self._call_since = None
             else:
                 self._process(frames)
         for call in self._tasks:
@@ -294,6 +309,8 @@ class Worker:
             raise EngineError(
                 f"the network made a mask of {answer.mask.shape} for an image of {task.view.shape[:2]}"
             )
+        height, width = answer.mask.shape
+        self._sizes[frame.camera] = height, width
         with self._delivery:
             if frame.epoch != self._epoch:
                 self._monitors[frame.camera].dropped()

@@ -70,15 +70,22 @@ class FakeSegmenter:
         self.gate.set()
         self.entered = threading.Semaphore(0)
         self.broken = False
-        self.warm = False
+        self.warm = self.closed = False
+        self.prepared: list[tuple[int, int]] = []
         self.thread = 0
 
     def load(self, model: str, **_: Any) -> FakeSegmenter:
         self.model = model
         return self
 
+    def prepare(self, height: int, width: int) -> None:
+        self.prepared.append((height, width))
+
+    def close(self) -> None:
+        self.closed = True
+
     def warm_up(self, height: int, width: int) -> None:
-        assert (width, height) == self.input_size
+        assert (width, height) == self.input_size or (height, width) in self.prepared
         self.warm = True
         self.thread = threading.get_ident()
 

@@ -178,6 +178,8 @@ def test_under_overload_cameras_of_different_rates_are_served_alike(live) -> Non
 class Batched(FakeSegmenter):
     """Gains by batches; remembers their sizes."""
 
+    device = "cuda:0"
+
     def __init__(self) -> None:
         super().__init__()
         self.batches: list[int] = []
@@ -219,7 +221,6 @@ def test_waiting_frames_go_through_the_network_together_where_that_pays(live) ->
 class Aside(Batched):
     """Its engine, and then that of its batches, is built while it serves; gains by batches when both are."""
 
-    device = "cuda:0"
     building = "building fake engine, 0 s"
 
     def __init__(self) -> None:
@@ -247,6 +248,16 @@ def test_a_batch_is_found_when_the_engines_have_been_built_aside(live) -> None:
     one.segmenter.batch_built, one.segmenter.building = True, ""
     one.until(lambda: one.values().get("batch") == "2", "the trial has shown it")
     assert one.node._worker._batch == 2
+
+
+def test_on_a_cpu_nothing_is_tried(live) -> None:
+    class OnCpu(Batched):
+        device = "cpu"
+
+    one: Live = live(OnCpu(), start=False, cameras=NAMES)
+    assert one.change_state("configure")
+    one.until(lambda: one.values().get("batch") == "1")
+    assert not one.segmenter.batches and not one.segmenter.seen and not one.node._network.untried
 
 
 def test_one_camera_waits_for_no_trial(live) -> None:

@@ -228,7 +228,9 @@ def test_loading_is_reported_and_can_be_interrupted(live) -> None:
     one.node.interrupt()
     one.until(answer.done)
     assert not answer.result().success
+    assert not segmenter.closed
     loading.set()
+    one.until(lambda: segmenter.closed, "what comes too late is let go of")
 
 
 @pytest.fixture(scope="module")

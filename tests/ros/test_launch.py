@@ -40,7 +40,7 @@ UNCHANGED = {
     name: name
     for name in (
         *("semantic_mask", "semantic_mask/compressed", "semantic_overlay", "color_mask", "confidence"),
-        *("label_info", "label_info_json", "camera_info"),
+        *("label_info", "label_info_json", "semantic_mask/camera_info"),
     )
 }
 
@@ -128,6 +128,7 @@ def test_arguments_win_over_the_parameters_file(dry_run, tmp_path: Path) -> None
         **UNCHANGED,
         "semantic_mask": "/mask",
         "semantic_mask/compressed": "/mask/compressed",
+        "semantic_mask/camera_info": "/mask/camera_info",
         "semantic_overlay": "colours",
     }
 
@@ -184,7 +185,23 @@ def test_several_cameras_have_their_topics_under_their_prefixes(dry_run) -> None
     assert targets["front/image"] == "front/image_raw" and targets["rear/image"] == "rear/image_raw"
     assert targets["front/image/camera_info"] == "front/camera_info"
     assert targets["rear/semantic_mask"] == "rear/labels"
+    assert targets["rear/semantic_mask/camera_info"] == "rear/labels/camera_info"
     assert "image" not in targets
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("cameras:=[front, rear]",), ("namespace:=front", "image:=image_raw")]
+)
+def test_the_calibration_of_the_mask_stays_off_the_cameras_topic(dry_run, arguments: tuple[str, ...]) -> None:
+    command, _ = dry_run(*arguments)
+    targets = remappings(command)
+    own = {to for name, to in targets.items() if name.endswith("image/camera_info")}
+    published = {to for name, to in targets.items() if name.endswith("semantic_mask/camera_info")}
+    assert own and published and not own & published
+    command, _ = dry_run(*arguments, "mask_camera_info:=scaled")
+    assert all(
+        to.endswith("scaled") for name, to in remappings(command).items() if name.endswith("mask/camera_info")
+    )
 
 
 OWN = "eyes: {ros__parameters: {cameras: [own]}}"

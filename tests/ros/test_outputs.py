@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
 from live import FakeSegmenter, Live, array_of, expected_confidence, expected_mask, picture
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -119,9 +120,9 @@ def calibration() -> CameraInfo:
 
 def test_a_scaled_mask_comes_with_a_scaled_calibration(live) -> None:
     one: Live = live(publish_confidence=True)
-    assert one.user.count_publishers("camera_info") == 0
+    assert one.user.count_publishers("semantic_mask/camera_info") == 0
     assert one.set(mask_scale=0.5)[0]
-    infos = listen(one, "camera_info", CameraInfo)
+    infos = listen(one, "semantic_mask/camera_info", CameraInfo)
     confidences = listen(one, "confidence")
     camera = one.user.create_publisher(CameraInfo, "image/camera_info", 1)
     one.until(lambda: camera.get_subscription_count() > 0, "the node listens to the calibration")
@@ -138,8 +139,33 @@ def test_a_scaled_mask_comes_with_a_scaled_calibration(live) -> None:
     assert list(info.p) == [25.0, 0.0, 16.0, -2.5, 0.0, 30.0, 12.0, 0.0, 0.0, 0.0, 1.0, 0.0]
     assert list(info.d) == [0.1, 0.0, 0.0, 0.0, 0.0] and (info.roi.x_offset, info.roi.width) == (2, 32)
     assert one.set(mask_scale=1.0)[0]
-    one.until(lambda: one.user.count_publishers("camera_info") == 0, "no longer needed")
+    one.until(lambda: one.user.count_publishers("semantic_mask/camera_info") == 0, "no longer needed")
     assert array_of(one.ask(image)).shape == (48, 64)
+
+
+def test_a_calibration_that_does_not_come_is_told(live) -> None:
+    one: Live = live(mask_scale=0.5)
+    topic = one.node.resolve_topic_name("image/camera_info")
+    words = f"no calibration yet on {topic}, which mask_scale below 1 needs"
+    one.until(lambda: one.ask(picture()) and words in one.statuses["camera"].message, "it is told")
+    assert one.statuses["camera"].level == DiagnosticStatus.WARN
+    camera = one.user.create_publisher(CameraInfo, "image/camera_info", 1)
+    one.until(lambda: camera.get_subscription_count() > 0)
+    one.until(lambda: camera.publish(calibration()) or one.node._channels[0]._info, "it has one")
+    one.until(lambda: one.ask(picture()) and one.statuses["camera"].message == "active", "all is well")
+
+
+def test_a_scaled_calibration_never_goes_where_the_cameras_own_comes_from(live) -> None:
+    remapped = ["--ros-args", "-r", "left/semantic_mask/camera_info:=right/image/camera_info"]
+    one: Live = live(start=False, mask_scale=0.5, cameras=["left", "right"], arguments=remapped)
+    words = (
+        f"would be published on {one.namespace}/right/image/camera_info, where the camera's own comes from"
+    )
+    assert not one.change_state("configure")
+    one.until(lambda: words in one.status.message, "the reason")
+    assert one.set(mask_scale=1.0)[0] and one.change_state("configure")
+    accepted, reason = one.set(mask_scale=0.5)
+    assert not accepted and words in reason and one.node.settings.mask_scale == 1.0
 
 
 def test_an_image_larger_than_its_calibration_says_is_scaled_from_what_it_says() -> None:

@@ -84,6 +84,19 @@ def test_diagnostics_name_a_camera_that_cannot_be_heard(live) -> None:
     assert "(1 publishers)" in one.statuses["camera"].message
 
 
+def test_a_camera_that_could_not_be_heard_is_forgotten_when_it_has_gone(live) -> None:
+    one: Live = live(start=False, input_qos="reliable", camera=BEST_EFFORT)
+    assert one.change_state("configure") and one.change_state("activate")
+    one.until(lambda: "set input_qos to auto" in one.statuses["camera"].message, "the remedy")
+    one.user.destroy_publisher(one.camera)
+    one.camera = one.new_camera(RELIABLE)
+    one.connect()
+    one.ask(picture())
+    one.until(lambda: "no image for" in one.statuses["camera"].message, "that one is silent now")
+    one.until(lambda: "(1 publishers)" in one.statuses["camera"].message)
+    assert "input_qos" not in one.statuses["camera"].message
+
+
 def test_a_subscriber_that_cannot_be_served_is_told_with_the_remedy(live, capfd) -> None:
     one: Live = live(start=False, output_qos="sensor_data")
     assert one.change_state("configure")

@@ -77,6 +77,22 @@ def test_an_engine_that_cannot_be_built_is_told_with_the_reason(live, tmp_path: 
     assert (values["engine"], values["engine_state"], values["failed"]) == ("eager", words, "0")
 
 
+def test_an_engine_that_auto_could_not_have_is_told_beside_what_else_is_wrong(
+    live, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setenv("SERNET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(registry.ENGINES, "onnx", f"{__name__}:Broken")
+    monkeypatch.setitem(registry.ENGINES, "openvino", f"{__name__}:Broken")
+    one = real(live, tmp_path, engine="auto")
+    one.until(lambda: one.ask(picture()) and "eager serves: " in one.statuses["worker"].message, "the reason")
+    assert one.statuses["worker"].level == DiagnosticStatus.WARN
+    assert "the boiler burst" in one.statuses["worker"].message
+    assert "the boiler burst" in one.values()["engine_state"]
+    assert one.set(model=str(tmp_path / "small.safetensors"), precision="fp16")[0]
+    one.until(lambda: "stays: " in one.statuses["worker"].message, "fp16 is not for a CPU")
+    assert "eager serves: " in one.statuses["worker"].message
+
+
 def test_a_device_that_runs_out_of_memory_costs_that_frame(live, tmp_path: Path, monkeypatch) -> None:
     one = real(live, tmp_path, engine="eager")
     image = picture()
