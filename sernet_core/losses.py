@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from sernet_core.labels import IGNORE
 
-Balance = Literal["none", "median", "sqrt_median"]
+Balance = Literal["none", "fourth_root_median", "sqrt_median", "median"]
+EXPONENTS: dict[Balance, float] = {"none": 0.0, "fourth_root_median": 0.25, "sqrt_median": 0.5, "median": 1.0}
 Region = Literal["none", "lovasz", "dice"]
 
 
@@ -30,18 +31,16 @@ def class_weights(pixels: np.ndarray, images: np.ndarray, balance: Balance) -> T
     Args:
         pixels: Pixels of each class, (K,).
         images: Labelled pixels of the images in which each class occurs, (K,).
-        balance: "none" (ones), "median", or its square root, which is milder.
+        balance: "none" (ones), "median", or its square or fourth root, which are milder.
 
     Returns:
         float32 (K,); 1 for a class that never occurs.
     """
     weights = np.ones(len(pixels))
     seen = pixels > 0
-    if balance != "none" and seen.any():
+    if seen.any():
         frequency = pixels[seen] / images[seen]
-        weights[seen] = np.median(frequency) / frequency
-        if balance == "sqrt_median":
-            weights = np.sqrt(weights)
+        weights[seen] = (np.median(frequency) / frequency) ** EXPONENTS[balance]
     return torch.tensor(weights, dtype=torch.float32)
 
 

@@ -63,7 +63,7 @@ class Recipe:
         warmup_steps: Steps over which the rates rise linearly from 0.
         poly_power: The rates then fall as `(1 - progress) ** poly_power`.
         auxiliary_weight: Weight of the auxiliary loss on layer3; 0 leaves the head out.
-        balance: Class weights: "none", "median" or "sqrt_median".
+        balance: Class weights: "none", "fourth_root_median", "sqrt_median" or "median".
         distil_weight: Weight of the divergence from the teacher, where the run has one, beside the loss of 1
             on the labels.
         distil_temperature: Softens both distributions before they are compared.

@@ -29,6 +29,8 @@ def test_median_frequency() -> None:
     pixels, images = np.array([10, 40, 0, 90]), np.array([100, 100, 0, 100])
     assert class_weights(pixels, images, "median").tolist() == pytest.approx([4, 1, 1, 40 / 90])
     assert class_weights(pixels, images, "sqrt_median").tolist() == pytest.approx([2, 1, 1, (40 / 90) ** 0.5])
+    milder = class_weights(pixels, images, "fourth_root_median").tolist()
+    assert milder == pytest.approx([2**0.5, 1, 1, (40 / 90) ** 0.25])
     assert class_weights(pixels, images, "none").tolist() == [1, 1, 1, 1]
 
 
