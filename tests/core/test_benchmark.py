@@ -14,17 +14,15 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from sernet_core.benchmark import cases, memory, picture
+from sernet_core.benchmark import cases, memory
 from sernet_core.benchmark import gather as gathering
 from sernet_core.benchmark import run as module
 from sernet_core.benchmark.cases import PARTS, TUTORIAL, Entry, levels_of, tutorial
-from sernet_core.benchmark.floor import Rates, Work, measure, work_of
-from sernet_core.benchmark.page import _tables, node_stages
-from sernet_core.benchmark.picture import scores_of
+from sernet_core.benchmark.page import node_stages
 from sernet_core.benchmark.run import run
 from sernet_core.benchmark.settings import Settings
 from sernet_core.benchmark.timing import SLOW_REPEATS, WARM_UP, interleave, speedup, summary, timed
-from sernet_core.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
+from sernet_core.checkpoint import load_checkpoint
 from sernet_core.cli import main
 from sernet_core.engines.base import Source
 from sernet_core.engines.cache import EngineCache
@@ -33,9 +31,8 @@ from sernet_core.engines.eager import Eager
 from sernet_core.engines.parity import street_frames
 from sernet_core.engines.plan import Plan
 from sernet_core.errors import ConfigError, InputError
-from sernet_core.labels import CAMVID, overlay
-from sernet_core.network import build_network
-from sernet_core.peers.registry import PEERS, PeerConfig, cost
+from sernet_core.labels import overlay
+from sernet_core.peers.registry import PEERS, cost
 
 
 class Clock:
@@ -331,59 +328,6 @@ def test_a_model_that_cannot_be_loaded_costs_no_other(small_model: Path, tmp_pat
     assert run(alone, tmp_path / "alone", quiet=True)["rows"] == []
 
 
-def scored(path: Path, model: Path, score: dict) -> Path:
-    """A copy of a model that states a score on real frames."""
-    checkpoint = load_checkpoint(model)
-    info = dataclasses.replace(
-        checkpoint.info, metrics={"camvid/val": score, "synthetic/val": {"miou": 99.0}}
-    )
-    path.parent.mkdir(exist_ok=True)
-    save_checkpoint(path, checkpoint.network, info)
-    return path
-
-
-def test_picture_times_each_model_at_the_size_of_its_score(small_model: Path, tmp_path: Path) -> None:
-    one = scored(tmp_path / "one" / "model.safetensors", small_model, {"miou": 61.5, "input_size": [80, 64]})
-    two = scored(tmp_path / "two" / "model.safetensors", small_model, {"miou": 62.5, "input_size": [96, 80]})
-    silent = scored(tmp_path / "silent.safetensors", small_model, {"miou": 63.5})
-    peer = tmp_path / "peer.safetensors"  # as `sernet ablate --rows peers` leaves one
-    metrics = {"camvid/val": {"miou": 59.0, "input_size": [64, 64], "precision": "fp32"}}
-    config = PeerConfig("unet-r18")
-    save_checkpoint(peer, build_network(config), CheckpointInfo(config, CAMVID, (96, 64), metrics=metrics))
-    models = (str(one), str(two), str(silent), str(small_model), str(peer))
-    settings = settings_of(small_model, models=models, engines=("eager:bf16",), sizes=((64, 64),), repeats=1)
-    report = run(settings, tmp_path / "out", quiet=True)
-    # bf16 was not scored.
-    assert [(r["model"], r["width"], r["height"], r["asked"]) for r in report["picture"]] == [
-        ("one/model", 80, 64, "eager"),
-        ("two/model", 96, 80, "eager"),
-        ("peer", 64, 64, "eager"),
-    ]
-    assert all(row["runs"] == 1 and row["median_ms"] > 0 for row in report["picture"])
-    page = (tmp_path / "out" / "benchmark.html").read_text()
-    _, _, section = page.partition("Accuracy against latency")
-    section, _, _ = section.partition("<h2>64x64")
-    assert section.count("<circle") == 3 and "one/model, eager fp32" in section and "62.50" in section
-    assert "do not state at which size they were scored: silent fp32." in section
-    assert "state no accuracy on real frames: small." in section and "synthetic" not in section
-
-
-def test_shipped_models_are_in_the_picture() -> None:
-    scores = {name: scores_of(name) for name in ("sernet-r29-camvid", "sernet-r50-camvid")}
-    assert scores["sernet-r29-camvid"].keys() == {"fp32", "int8"} and "fp32" in scores["sernet-r50-camvid"]
-    assert all(score.size and score.miou > 50 for each in scores.values() for score in each.values())
-
-
-def test_picture_has_int8_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every engine of the run in each scored precision, and int8 besides."""
-    monkeypatch.setattr(picture, "contenders", lambda *_: ["openvino"])
-    settings = Settings(("a",), ("openvino", "eager:bf16", "auto"), ((64, 64),), "source", "cpu", 1, 1)
-    assert picture._engines(settings, "fp32") == ["eager", "openvino", "auto"]
-    assert picture._engines(settings, "int8") == ["auto", "openvino:int8"]
-    monkeypatch.setattr(picture, "contenders", lambda *_: [])
-    assert picture._engines(settings, "int8") == ["auto"]
-
-
 def test_memory_is_looked_at_before_anything_is_built(
     small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -426,29 +370,3 @@ def test_levels_are_over_when_the_device_has_done_them(
     tasks = levels_of(Eager(source, Plan((64, 96), (64, 96), 16)), source.info.classes, frames, "cuda:0")
     tasks["network"](0)
     assert waited == ["cuda:0"]
-
-
-def test_floor_against_hand_arithmetic(small_model: Path) -> None:
-    config = load_checkpoint(small_model).info.network
-    work = work_of(config, 96, 64)
-    parameters, macs = cost(config, 96, 64)
-    assert work.operations == 2 * macs and work.values > parameters + 3 * 96 * 64
-    assert Work(6_000, 10).floor_ms(Rates(1e6, 1e6)) == 6.0  # 6,000 operations at 10^6 a second
-    assert Work(6, 10_000).floor_ms(Rates(1e6, 1e6)) == 20.0  # 20,000 bytes at 10^6 a second
-
-
-def test_rates_against_hand_arithmetic() -> None:
-    ticks = iter(range(1000))
-    rates = measure("cpu", side=16, copied=1000, clock=lambda: float(next(ticks)))
-    assert rates == Rates(2 * 16**3, 2000)
-
-
-def test_floor_stands_beside_the_network(small_model: Path, tmp_path: Path) -> None:
-    case = cases.Case("small", "cudagraph", "fp16", 96, 64)
-    entries = [Entry(case, "network", lambda _: None, work=Work(2_000_000, 10)), Entry(case, "mask", print)]
-    times = {entry.name: [0.004, 0.004] for entry in entries}
-    rows = [module._row(entry, entries, times, Rates(1e9, 1e9), {}) for entry in entries]
-    assert rows[0]["floor_ms"] == 2.0 and rows[0]["over_floor"] == 2.0 and "floor_ms" not in rows[1]
-    assert "floor_ms" not in module._row(entries[0], entries, times, None, {})
-    page = _tables("network", rows[:1])
-    assert "<th>floor, ms</th>" in page and "over network" not in page

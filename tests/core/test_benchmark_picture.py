@@ -1,0 +1,70 @@
+"""The benchmark's picture: accuracy against latency, each model at the size and precision of its score."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from sernet_core.benchmark import picture
+from sernet_core.benchmark.picture import scores_of
+from sernet_core.benchmark.run import run
+from sernet_core.benchmark.settings import Settings
+from sernet_core.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
+from sernet_core.labels import CAMVID
+from sernet_core.network import build_network
+from sernet_core.peers.registry import PeerConfig
+
+
+def scored(path: Path, model: Path, score: dict) -> Path:
+    """A copy of a model that states a score on real frames."""
+    checkpoint = load_checkpoint(model)
+    info = dataclasses.replace(
+        checkpoint.info, metrics={"camvid/val": score, "synthetic/val": {"miou": 99.0}}
+    )
+    path.parent.mkdir(exist_ok=True)
+    save_checkpoint(path, checkpoint.network, info)
+    return path
+
+
+def test_picture_times_each_model_at_the_size_of_its_score(small_model: Path, tmp_path: Path) -> None:
+    one = scored(tmp_path / "one" / "model.safetensors", small_model, {"miou": 61.5, "input_size": [80, 64]})
+    two = scored(tmp_path / "two" / "model.safetensors", small_model, {"miou": 62.5, "input_size": [96, 80]})
+    silent = scored(tmp_path / "silent.safetensors", small_model, {"miou": 63.5})
+    peer = tmp_path / "peer.safetensors"  # as `sernet ablate --rows peers` leaves one
+    metrics = {"camvid/val": {"miou": 59.0, "input_size": [64, 64], "precision": "fp32"}}
+    config = PeerConfig("unet-r18")
+    save_checkpoint(peer, build_network(config), CheckpointInfo(config, CAMVID, (96, 64), metrics=metrics))
+    models = (str(one), str(two), str(silent), str(small_model), str(peer))
+    settings = Settings(models, ("eager:bf16",), ((64, 64),), "source", "cpu", 1, 1)
+    report = run(settings, tmp_path / "out", quiet=True)
+    # bf16 was not scored.
+    assert [(r["model"], r["width"], r["height"], r["asked"]) for r in report["picture"]] == [
+        ("one/model", 80, 64, "eager"),
+        ("two/model", 96, 80, "eager"),
+        ("peer", 64, 64, "eager"),
+    ]
+    assert all(row["runs"] == 1 and row["median_ms"] > 0 for row in report["picture"])
+    page = (tmp_path / "out" / "benchmark.html").read_text()
+    _, _, section = page.partition("Accuracy against latency")
+    section, _, _ = section.partition("<h2>64x64")
+    assert section.count("<circle") == 3 and "one/model, eager fp32" in section and "62.50" in section
+    assert "do not state at which size they were scored: silent fp32." in section
+    assert "state no accuracy on real frames: small." in section and "synthetic" not in section
+
+
+def test_shipped_models_are_in_the_picture() -> None:
+    scores = {name: scores_of(name) for name in ("sernet-r29-camvid", "sernet-r50-camvid")}
+    assert scores["sernet-r29-camvid"].keys() == {"fp32", "int8"} and "fp32" in scores["sernet-r50-camvid"]
+    assert all(score.size and score.miou > 50 for each in scores.values() for score in each.values())
+
+
+def test_picture_has_int8_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every engine of the run in each scored precision, and int8 besides."""
+    monkeypatch.setattr(picture, "contenders", lambda *_: ["openvino"])
+    settings = Settings(("a",), ("openvino", "eager:bf16", "auto"), ((64, 64),), "source", "cpu", 1, 1)
+    assert picture._engines(settings, "fp32") == ["eager", "openvino", "auto"]
+    assert picture._engines(settings, "int8") == ["auto", "openvino:int8"]
+    monkeypatch.setattr(picture, "contenders", lambda *_: [])
+    assert picture._engines(settings, "int8") == ["auto"]
