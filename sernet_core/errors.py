@@ -34,6 +34,10 @@ class InputError(SernetError):
         self.cause = cause
 
 
+class DivergedError(InputError):
+    """Training cannot go on: its loss or gradient is not finite, again and again."""
+
+
 class EngineError(SernetError):
     """The network could not be run, or its result cannot be trusted."""
 

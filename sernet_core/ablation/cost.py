@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from sernet_core.network import NetworkConfig, build_network
 from sernet_core.peers.registry import PeerConfig, cost
 
 
+@lru_cache
 def count(network: NetworkConfig | PeerConfig, size: tuple[int, int]) -> dict[str, float]:
     """Parameters, and GMAC of one frame of a width and height."""
     parameters, macs = cost(network, *size)

@@ -14,6 +14,7 @@ _T95 = (
     *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
 )
 _NORMAL95 = 1.96
+ENOUGH = 3  # seeds: two that happen to agree make the interval as narrow as one likes
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
@@ -49,7 +50,8 @@ def paired(base: Mapping[int, float], other: Mapping[int, float]) -> dict[str, A
 
     Returns:
         Difference by seed, their mean and standard deviation, the 95 % interval of the mean by Student's t
-        (None of one seed), and what that shows: "better", "worse" or "not shown". None without a common seed.
+        (None of one seed), and what that shows: "better", "worse" or "not shown", with fewer than `ENOUGH`
+        seeds always the last. None without a common seed.
     """
     by_seed = {seed: other[seed] - base[seed] for seed in sorted(base.keys() & other.keys())}
     if not by_seed:
@@ -61,7 +63,7 @@ def paired(base: Mapping[int, float], other: Mapping[int, float]) -> dict[str, A
         half = t95(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
         low, high = round(mean - half, 4), round(mean + half, 4)
     verdict = "not shown"
-    if low is not None and high is not None and (low > 0 or high < 0):
+    if low is not None and high is not None and len(values) >= ENOUGH and (low > 0 or high < 0):
         verdict = "better" if low > 0 else "worse"
     return {
         "by_seed": {str(seed): round(value, 4) for seed, value in by_seed.items()},

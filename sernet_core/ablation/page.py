@@ -17,6 +17,8 @@ _LABEL, _WIDTH, _RIGHT, _STEP, _TOP, _HEIGHT = 130, 640, 20, 24, 8, 260
 def render(report: Mapping[str, Any]) -> str:
     """The page as text; every figure is taken from the report (ablation.json)."""
     rows: Sequence[Row] = report["rows"]
+    if not rows:
+        return document("Ablation", [_head(report), _details(report)])
     sections = [_head(report), _table(rows), _seeds(rows), _differences(rows), _classes(rows), _cost(rows)]
     return document("Ablation", [*sections, _details(report)])
 
@@ -25,13 +27,18 @@ def _head(report: Mapping[str, Any]) -> str:
     settings = report["settings"]
     recipe = settings["recipe"]
     network, (width, height) = recipe["network"], recipe["input_size"]
-    missing = "".join(f"<li>not trained yet: {escape(name)}</li>" for name in report["missing"])
+    failed: Mapping[str, str] = report["failed"]
+    missing = "".join(
+        f"<li>{escape(name)}: {escape(failed[name]) if name in failed else 'not trained yet'}</li>"
+        for name in report["missing"]
+    )
     return (
         f'<header><p class="kicker">Ablation &middot; {escape(report["created"])}</p>'
         f"<h1>{escape(settings['validation'])} <small>depth {network['depth']} at {width}x{height}, "
         f"{recipe['steps']} steps of {recipe['batch_size']} crops, "
         f"{escape(settings['encoder'] or 'from nothing')}</small></h1>"
-        "<p>Every variant had the same budget, and with the same seed the same crops in the same order. What "
+        "<p>Every variant had the same budget, and with the same seed the same crops in the same order and "
+        "the same first weights wherever they have the same. What "
         "holds for a short training at this scale need not hold for a long one at another.</p>"
         + (f'<ul class="reasons">{missing}</ul>' if missing else "")
         + "</header>"
@@ -48,7 +55,8 @@ def _table(rows: Sequence[Row]) -> str:
     )
     return (
         "<section><h2>Variants <small>mIoU in percent on the validation part, single scale; the difference "
-        f"is from <i>{BASE}</i> over common seeds, with its 95 % interval by Student's t</small></h2>"
+        f"is from <i>{BASE}</i>, or from the row that is named, over common seeds, with its 95 % interval by "
+        "Student's t</small></h2>"
         '<div class="wide"><table><tr><th></th><th>seeds</th><th>mIoU</th><th>sd</th><th>difference</th>'
         "<th>parameters, M</th><th>GMAC</th><th>latency, ms (of base)</th></tr>"
         f"{lines}</table></div></section>"
@@ -56,10 +64,12 @@ def _table(rows: Sequence[Row]) -> str:
 
 
 def _against(row: Row) -> str:
-    found = row["against_all"]
+    found = row["against"]
     if not found:
         return "&ndash;"
-    sign = f"{found['difference']:+.2f}"
+    sign = f"{found['difference']:+.2f}" + (
+        "" if found["row"] == BASE else f" from <i>{escape(found['row'])}</i>"
+    )
     if found["low"] is None:
         return f"{sign}, one seed: no spread"
     pill = {"better": "passed", "worse": "failed"}.get(found["verdict"])
@@ -99,15 +109,15 @@ def _seeds(rows: Sequence[Row]) -> str:
 
 def _differences(rows: Sequence[Row]) -> str:
     shown = [
-        {"class": row["row"], **row["against_all"]}
+        {**row["against"], "class": row["row"]}
         for row in rows
-        if row["against_all"] and row["against_all"]["low"] is not None
+        if row["against"] and row["against"]["low"] is not None
     ]
     if not shown:
         return ""
     return (
-        f"<section><h2>Differences from <i>{BASE}</i> <small>mIoU in percent points, paired by seed, with "
-        f"the 95 % interval of the mean</small></h2>{forest(shown)}"
+        f"<section><h2>Differences from <i>{BASE}</i> <small>or the row named above, mIoU in percent points, "
+        f"paired by seed, with the 95 % interval of the mean</small></h2>{forest(shown)}"
         '<p class="note">An interval over a few seeds is wide, and of many rows one in twenty is outside by '
         "chance. A row that crosses 0 shows nothing, in either direction.</p></section>"
     )
@@ -179,7 +189,8 @@ def _details(report: Mapping[str, Any]) -> str:
         "Recipe": {key: value for key, value in recipe.items() if key not in ("network", "augment")},
         "Network": recipe["network"],
         "Crops": recipe["augment"],
-        "Machine": report["machine"],
+        "Timing": {key: value for key, value in report["timing"].items() if key not in ("rows", "machine")},
+        "Machine": report["timing"].get("machine", report["machine"]),
         "Versions": report["versions"],
     }
     return details_section(tables)

@@ -11,8 +11,8 @@ from sernet_core.network import NetworkConfig
 from sernet_core.peers.registry import PEERS, PeerConfig
 
 BASE = "all"
-COMPONENTS, GATE, BY_OTHERS = "components", "gate", "peers"
-REPEATED = (COMPONENTS, GATE, BY_OTHERS)  # groups that are trained with more seeds
+COMPONENTS, GATE, WIDTH, BY_OTHERS = "components", "gate", "width", "peers"
+REPEATED = (COMPONENTS, GATE, WIDTH, BY_OTHERS)  # groups that are trained with more seeds
 FULL_RATES = (12, 16, 18)  # of DbN, for images of full size
 
 
@@ -25,12 +25,14 @@ class Row:
         group: What it varies; those of `REPEATED` are trained with more seeds than the others.
         settings: Fields of `NetworkConfig` and their values.
         peer: Key of `PEERS`; empty for a network of ours.
+        against: The row that it differs from in one thing, and is compared with.
     """
 
     name: str
     group: str
     settings: dict[str, Any] = field(default_factory=dict)
     peer: str = ""
+    against: str = BASE
 
     def network(self, base: NetworkConfig) -> NetworkConfig | PeerConfig:
         """The variant of a network, or the peer for its classes, its dilations as much smaller as DbN's."""
@@ -40,6 +42,7 @@ class Row:
         return PeerConfig(self.peer, base.classes, round(scale, 4))
 
 
+_FIXED_ALONE = Row("gate fixed, no abm", GATE, {"gate": "fixed", "abm": False}, against="gate fixed")
 _PARTS = ("abm", "dbn", "afn1", "afn2")
 
 
@@ -56,6 +59,9 @@ def rows_of(base: NetworkConfig) -> list[Row]:
         Row("none of them", COMPONENTS, dict.fromkeys(_PARTS, False)),
         *(Row(f"fusion {kind}", "fusion", {"fusion": kind}) for kind in ("concat", "add", "gated")),
         *(Row(f"gate {kind}", GATE, {"gate": kind}) for kind in ("learned", "fixed")),
+        # A learned gate starts at no effect, so leaving it out changes little; a fixed one does not.
+        *([_FIXED_ALONE] if base.gate == "learned" else []),
+        Row("narrow decoder", WIDTH, {"afn_channels": base.afn_channels * 5 // 8}),
         Row("stride 16", "output stride", {"output_stride": 16}),
         Row("stride 8", "output stride", {"output_stride": 8, "dbn_rates": doubled}),
         *(
@@ -72,7 +78,7 @@ def rows_of(base: NetworkConfig) -> list[Row]:
 
 
 def choose(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
-    """Rows by name or by group; all where nothing is named. The base is always among them.
+    """Rows by name or by group; all where nothing is named. What they are compared with is among them.
 
     Raises:
         ConfigError: There is no such row or group.
@@ -81,4 +87,6 @@ def choose(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
     for name in names:
         if name not in known:
             raise ConfigError(unknown_name("row or group of an ablation", name, known))
-    return [row for row in rows if not names or row.name == BASE or {row.name, row.group} & set(names)]
+    chosen = [row for row in rows if not names or {row.name, row.group} & set(names)]
+    needed = {BASE, *(row.name for row in chosen), *(row.against for row in chosen)}
+    return [row for row in rows if row.name in needed]

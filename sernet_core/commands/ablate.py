@@ -1,23 +1,23 @@
 """Train variants of the network under one budget, and say what each part brings.
 
 Rows: each of abm, dbn, afn1 and afn2 off, all of them off (group "components"), the paper's literal gate
-("gate"), DeepLabV3+ and Unet of the same depth under the same budget ("peers"): three seeds each; fusion,
-output stride, DbN rates: one seed each, or --other-seeds. Runs that are done are kept and an
-interrupted one goes on: give the same command again; more rows or seeds may be added to it. --out gets
-ablation.html, .json and .csv.
+("gate"), a narrower decoder, at the cost of the next ("width"), DeepLabV3+ and Unet of the same depth under
+the same budget ("peers"): three seeds each; fusion, output stride, DbN rates: one seed each, or
+--other-seeds. Runs that are done are kept and an interrupted one goes on: give the same command again; more
+rows or seeds may be added to it. The same command in a second terminal, e.g. with --threads 1 in both, shares
+the runs. --out gets ablation.html, .json and .csv.
 
 example:
   sernet ablate --data $SERNET_DATA/camvid --out out/ablation
   sernet ablate --data $SERNET_DATA/camvid --rows components gate --seeds 5
+  sernet ablate --data $SERNET_DATA/camvid --time     # latency again, on a quiet machine
   sernet ablate --list
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from sernet_core.commands.options import DATA_HELP
 from sernet_core.errors import ConfigError
@@ -39,13 +39,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--list", action="store_true", help="list the rows and their groups, and train nothing"
     )
     parser.add_argument(
-        "--seeds", type=int, default=3, help="runs of each row of components, gate and peers (default: 3)"
+        "--seeds",
+        type=int,
+        default=3,
+        help="runs of each row of components, gate, width and peers (default: 3)",
     )
     parser.add_argument("--other-seeds", type=int, default=1, help="runs of each other row (default: 1)")
     parser.add_argument("--encoder", type=Path, metavar="FILE", help="ImageNet weights for the encoder")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda:N (default: auto)")
     parser.add_argument("--workers", type=int, default=1, help="processes that prepare crops (default: 1)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's choice)")
+    parser.add_argument(
+        "--time", action="store_true", help="time the variants again, even if nothing new was trained"
+    )
     parser.add_argument("--repeats", type=int, default=30, help="rounds of the timing (default: 30)")
     parser.add_argument(
         "--out", type=Path, default=Path("out/ablation"), metavar="DIR", help="folder for runs and report"
@@ -53,13 +59,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train and print the table; 130 when interrupted."""
+    """Train and print the table; 1 where a run failed, 130 when interrupted."""
     from dataclasses import replace
 
     import torch
 
+    from sernet_core.ablation.plan import Plan
     from sernet_core.ablation.rows import choose, rows_of
-    from sernet_core.ablation.run import PAGE, Plan, run
+    from sernet_core.ablation.run import PAGE, run
+    from sernet_core.ablation.table import as_text
     from sernet_core.datasets import open_dataset
     from sernet_core.devices import resolve_device
     from sernet_core.train import load_recipe
@@ -70,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     recipe = replace(recipe, validate_every=recipe.steps)
     rows = choose(rows_of(recipe.network), args.rows)
     if args.list:
-        print("\n".join(f"{row.name:<18}{row.group}" for row in rows))
+        print("\n".join(f"{row.name:<20}{row.group}" for row in rows))
         return 0
     if not args.data:
         raise ConfigError("--data: which data set to train on is missing")
@@ -90,29 +98,12 @@ def run(args: argparse.Namespace) -> int:
         workers=args.workers,
         repeats=args.repeats,
     )
-    report = run(plan, args.out, tell=lambda words: print(words, flush=True))
+    report = run(plan, args.out, time_again=args.time, tell=lambda words: print(words, flush=True))
     if report is None:
         print("interrupted; give the same command again to go on")
         return 130
-    print(_table(report))
+    print(as_text(report))
+    for name in report["missing"]:
+        print(f"{name}: {report['failed'].get(name, 'not trained yet, or by another process')}")
     print(f"\nwritten: {args.out / PAGE} (and .json, .csv)")
-    return 0
-
-
-def _table(report: Mapping[str, Any]) -> str:
-    lines = [
-        f"{'':<18}{'seeds':>6}{'mIoU':>8}{'sd':>7}{'difference':>12}  "
-        f"{'95 %':<18}{'M':>6}{'GMAC':>7}{'ms':>8}"
-    ]
-    for row in report["rows"]:
-        miou, found = row["miou"], row["against_all"]
-        sure = found is not None and found["low"] is not None
-        lines.append(
-            f"{row['row']:<18}{miou['seeds']:>6}{miou['mean']:>8.2f}"
-            + ("      -" if miou["sd"] is None else f"{miou['sd']:>7.2f}")
-            + ("           -" if found is None else f"{found['difference']:>+12.2f}")
-            + "  "
-            + (f"{found['low']:+.2f} to {found['high']:+.2f}" if sure else "-").ljust(18)
-            + f"{row['parameters'] / 1e6:>6.2f}{row['gmac']:>7.2f}{row['latency']['median_ms']:>8.1f}"
-        )
-    return "\n".join(lines)
+    return 1 if report["failed"] else 0

@@ -6,6 +6,7 @@ import contextlib
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sernet_core.datasets import Dataset
 from sernet_core.errors import ConfigError
 from sernet_core.labels import CAMVID
 from sernet_core.losses import class_weights
+from sernet_core.network import NetworkConfig
 from sernet_core.pretrained import load_imagenet_encoder
 from sernet_core.storage import make_folder
 from sernet_core.train.distil import Teacher, check_teacher
@@ -46,6 +48,7 @@ def train(
     start: Checkpoint | None = None,
     teacher: Checkpoint | None = None,
     extra: Extra | None = None,
+    first_weights_as: NetworkConfig | None = None,
     device: str = "cpu",
     processes: Processes | None = None,
     workers: int = 1,
@@ -67,6 +70,8 @@ def train(
             fits is kept, and what was dropped is printed.
         teacher: Larger model to distil, by the recipe's `distil_weight`; remembered likewise.
         extra: Second data set to train on.
+        first_weights_as: Another network whose random first weights, of the same seed, are taken wherever
+            name and shape agree, so that two networks to compare start as alike as can be.
         device: "cpu" or "cuda:N", for a run in one process.
         processes: Those that share the run, each with its device; None for this one alone.
         workers: Processes that prepare crops, for each process that trains.
@@ -99,6 +104,8 @@ def train(
         if (folder / STATE).is_file():
             progress = state.restore(folder / STATE)
         else:
+            if first_weights_as is not None:
+                state.borrow(TrainingState(replace(recipe, network=first_weights_as), origin))
             if encoder is not None:
                 load_imagenet_encoder(state.model.network.encoder, encoder)
             if start is not None:

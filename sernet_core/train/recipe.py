@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sernet_core import config
 from sernet_core.augment import AugmentConfig
 from sernet_core.errors import ConfigError
 from sernet_core.losses import Balance, Region
-from sernet_core.network import MIN_SIZE, NetworkConfig
+from sernet_core.network import MIN_SIZE, NetworkConfig, read_config
 
 _NOT_NEGATIVE = (
     "rate",
@@ -173,6 +174,17 @@ class Recipe:
         """Learning rate at a step (from 0) over its peak: linear warm-up, then polynomial decay."""
         warmup = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
         return warmup * (1 - step / self.steps) ** self.poly_power
+
+
+def read_recipe(values: Mapping[str, Any]) -> Recipe:
+    """A recipe from what `dataclasses.asdict` made of one; settings that it is too old to know have defaults.
+
+    Raises:
+        ConfigError: Not a recipe's.
+    """
+    rest = {key: value for key, value in values.items() if key != "network"}
+    network = read_config(values.get("network", {}), "network")  # a peer's has other fields than ours
+    return replace(config.build(Recipe, rest), network=network)
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from sernet_core import config
 from sernet_core.blocks import conv_bn
 from sernet_core.errors import CheckpointError, ConfigError, InputError
-from sernet_core.network import SernetFormer, build_network, read_config
+from sernet_core.network import SernetFormer, build_network
 from sernet_core.storage import write_atomically
 from sernet_core.train.average import norms_of, update_average
 from sernet_core.train.optimizer import build_optimizer, optimizer_tensors, restore_optimizer
-from sernet_core.train.recipe import Recipe
+from sernet_core.train.recipe import Recipe, read_recipe
 
 
 class TrainingNetwork(nn.Module):
@@ -103,6 +102,14 @@ class TrainingState:
         """Start the average at the present weights."""
         self.average.load_state_dict(self.model.network.state_dict())
 
+    def borrow(self, other: TrainingState) -> None:
+        """Take over the weights of another run's model, wherever name and shape agree."""
+        own, weights = self.model.state_dict(), other.model.state_dict()
+        common = {
+            key: value for key, value in weights.items() if key in own and own[key].shape == value.shape
+        }
+        self.model.load_state_dict(common, strict=False)
+
     def save(self, path: Path, progress: Mapping[str, Any]) -> None:
         """Write the state and the run's progress (JSON-ready values), atomically.
 
@@ -144,9 +151,7 @@ class TrainingState:
     def _is_same(self, identity: Mapping[str, Any]) -> bool:
         """Whether a saved state is of this run; a setting that it is too old to know had its default."""
         try:
-            values = dict(identity.get("recipe", {}))
-            network = read_config(values.pop("network", {}), "network")  # a peer's has other fields
-            recipe = replace(config.build(Recipe, values), network=network)
+            recipe = read_recipe(identity.get("recipe", {}))
         except ConfigError:
             return False
         return recipe == self.recipe and identity.get("origin") == self._origin

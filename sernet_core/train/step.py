@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sernet_core.checkpoint import IMAGENET_MEAN, IMAGENET_STD
-from sernet_core.errors import ConfigError, InputError
+from sernet_core.errors import ConfigError, DivergedError
 from sernet_core.losses import Criterion, HardPixels
 from sernet_core.train.distil import Teacher, distillation_loss
 from sernet_core.train.processes import Processes
@@ -59,7 +59,7 @@ class Learner:
             warn: Is told of such a batch.
 
         Raises:
-            InputError: It is never finite.
+            DivergedError: It is never finite.
         """
         state = self.state
         image = image.to(state.device, non_blocking=True)
@@ -78,7 +78,7 @@ class Learner:
                 state.advance()
                 return loss
             state.set_norm_statistics(norms)
-        raise InputError(
+        raise DivergedError(
             f"step {state.step}: loss {loss} or its gradient is not finite, {ATTEMPTS} times in a row: "
             "start a new run with a lower learning rate, or with precision: fp32"
         )

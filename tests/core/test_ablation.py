@@ -14,13 +14,18 @@ import pytest
 import torch
 from small_run import SMALL, Frames, noise_frames
 
-from sernet_core.ablation import run as module
+from sernet_core.ablation import runs as module
 from sernet_core.ablation.differences import paired, spread, t95
+from sernet_core.ablation.plan import Plan
 from sernet_core.ablation.rows import BASE, choose, rows_of
-from sernet_core.ablation.run import PAGE, RESULT, TABLE, Plan, run
+from sernet_core.ablation.run import PAGE, RESULT, TABLE, run
+from sernet_core.ablation.runs import RUN, claim
+from sernet_core.ablation.table import as_text
 from sernet_core.cli import main
-from sernet_core.errors import ConfigError, InputError
+from sernet_core.errors import ConfigError, DivergedError, InputError
 from sernet_core.network import NetworkConfig, build_network
+from sernet_core.train import load_recipe
+from sernet_core.train.state import TrainingState
 
 NETWORK = NetworkConfig(depth=18, dbn_rates=(3, 4, 5))
 RECIPE = replace(SMALL, steps=1, synthetic_share=0.0, validate_every=1)
@@ -58,6 +63,12 @@ def test_rows_are_chosen_by_name_or_group_beside_the_base() -> None:
     rows = rows_of(NETWORK)
     assert [row.name for row in choose(rows, ["gate fixed"])] == [BASE, "gate fixed"]
     assert [row.name for row in choose(rows, ["fusion"])] == [BASE, "fusion add", "fusion gated"]
+    alone = choose(rows, ["gate fixed, no abm"])
+    assert [row.name for row in alone] == [BASE, "gate fixed", "gate fixed, no abm"], (
+        "what it differs from too"
+    )
+    assert alone[2].against == "gate fixed"
+    assert "gate fixed, no abm" not in {row.name for row in rows_of(replace(NETWORK, gate="fixed"))}
     with pytest.raises(ConfigError, match="Did you mean 'no afn1'"):
         choose(rows, ["no anf1"])
 
@@ -72,6 +83,10 @@ def test_differences_are_paired_by_seed() -> None:
     assert found["low"] == pytest.approx(-1 - 4.303 * 0.5 / math.sqrt(3), abs=1e-3)
     steady = paired({0: 50.0, 1: 60.0, 2: 70.0}, {0: 49.0, 1: 58.9, 2: 69.1})
     assert steady is not None and steady["verdict"] == "worse" and steady["high"] < 0
+    two = paired({0: 50.0, 1: 60.0}, {0: 49.5, 1: 59.48})
+    assert two is not None and two["high"] < 0 and two["verdict"] == "not shown", (
+        "two seeds that agree by chance"
+    )
     single = paired({0: 50.0}, {0: 40.0})
     assert single is not None and single["low"] is None and single["verdict"] == "not shown"
     assert paired({0: 1.0}, {1: 1.0}) is None
@@ -124,7 +139,7 @@ def test_what_is_done_is_kept_and_more_may_follow(tmp_path: Path, trained: list[
     assert report == json.loads((tmp_path / RESULT).read_text())
     rows = {row["row"]: row for row in report["rows"]}
     assert set(rows[BASE]["runs"]) == {"0", "1"} and set(rows["fusion add"]["runs"]) == {"0"}
-    differences = rows["no afn1"]["against_all"]
+    differences = rows["no afn1"]["against"]
     for seed in ("0", "1"):
         step = rows["no afn1"]["runs"][seed] - rows[BASE]["runs"][seed]
         assert differences["by_seed"][seed] == pytest.approx(step, abs=1e-3)
@@ -139,15 +154,36 @@ def test_what_is_done_is_kept_and_more_may_follow(tmp_path: Path, trained: list[
     assert float(lines[1]["difference"]) == differences["difference"]
     page = (tmp_path / PAGE).read_text()
     assert "no afn1" in page and "one seed: no spread" in page and "http" not in page
-    assert not list(tmp_path.rglob("state.safetensors")), "a finished run needs none"
+    for name in ("state", "best"):
+        assert not list(tmp_path.rglob(f"{name}.safetensors")), "a finished run needs none"
 
 
 def test_a_peer_is_trained_under_the_same_budget(tmp_path: Path, trained: list[tuple[str, int]]) -> None:
     report = run(plan_of(["unet-r18"], seeds=2), tmp_path, tell=lambda _: None)
     assert report is not None and trained[1::2] == [("unet-r18_seed0", 0), ("unet-r18_seed1", 1)]
     peer = report["rows"][1]
-    assert peer["row"] == "unet-r18" and set(peer["against_all"]["by_seed"]) == {"0", "1"}
+    assert peer["row"] == "unet-r18" and set(peer["against"]["by_seed"]) == {"0", "1"}
     assert peer["parameters"] > 14e6 and peer["gmac"] > 0 and peer["latency"]["median_ms"] > 0
+
+
+def test_variants_start_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever two networks have the same weights, those are the same before the first step."""
+    first: dict[str, dict[str, torch.Tensor]] = {}
+    reset = TrainingState.reset_average
+
+    def watched(state: TrainingState) -> None:
+        reset(state)
+        config = state.recipe.network
+        name = getattr(config, "name", f"dbn {getattr(config, 'dbn', '')}")
+        first[name] = {key: value.clone() for key, value in state.model.state_dict().items()}
+
+    monkeypatch.setattr(TrainingState, "reset_average", watched)
+    run(plan_of(["no dbn", "unet-r18"]), tmp_path, tell=lambda _: None)
+    base = first["dbn True"]
+    for other, least in ((first["dbn False"], 100), (first["unet-r18"], 60)):
+        common = [key for key in base if key in other and base[key].shape == other[key].shape]
+        assert len(common) > least and all(torch.equal(base[key], other[key]) for key in common)
+        assert any("auxiliary" in key for key in common)
 
 
 def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,11 +194,68 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert run(plan_of(["no dbn"]), tmp_path, tell=lambda _: None) is not None
 
 
+def test_a_run_that_fails_costs_no_other(
+    tmp_path: Path, trained: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = module.train
+
+    def diverging(recipe: Any, *rest: Any, **more: Any) -> bool:
+        if not recipe.network.dbn:
+            raise DivergedError("step 3: loss nan")
+        return watched(recipe, *rest, **more)
+
+    monkeypatch.setattr(module, "train", diverging)
+    report = run(plan_of(["no dbn", "no afn1"]), tmp_path, tell=lambda _: None)
+    assert report is not None and report["failed"] == {"no dbn, seed 0": "step 3: loss nan"}
+    assert [row["row"] for row in report["rows"]] == [BASE, "no afn1"] and report["timing"]["rows"]
+    assert "no dbn, seed 0: step 3: loss nan" in (tmp_path / PAGE).read_text()
+    monkeypatch.setattr(module, "train", watched)
+    report = run(plan_of(["no dbn", "no afn1"]), tmp_path, tell=lambda _: None)
+    assert report is not None and not report["failed"] and not report["missing"], "and it is tried again"
+
+
+def test_two_processes_share_the_runs(tmp_path: Path, trained: list[tuple[str, int]]) -> None:
+    """One holds a run: the other takes the rest, and leaves the timing to who finishes last."""
+    plan = plan_of(["no afn1"])
+    held = plan.jobs()[0].folder(tmp_path)
+    told: list[str] = []
+    with claim(held) as mine:
+        assert mine
+        report = run(plan, tmp_path, tell=told.append)
+    assert trained == [("no-afn1_seed0", 0)] and "run 1 of 2: all, seed 0: another process has it" in told
+    assert report is not None and report["missing"] == ["all, seed 0"] and not report["timing"]
+    assert "no afn1" in as_text(report), "without latency too"
+    report = run(plan, tmp_path, tell=told.append)
+    assert trained[1:] == [("all_seed0", 0)] and report is not None and len(report["timing"]["rows"]) == 2
+
+
+def test_timing_again(tmp_path: Path) -> None:
+    first = run(plan_of(["no afn1"]), tmp_path, tell=lambda _: None)
+    again = run(plan_of(["no afn1"], repeats=2), tmp_path, tell=lambda _: None)
+    assert first is not None and again is not None and again["timing"] == first["timing"]
+    again = run(plan_of(["no afn1"], repeats=2), tmp_path, time_again=True, tell=lambda _: None)
+    assert again is not None and again["timing"]["rows"][BASE]["runs"] == 2
+    assert again["timing"]["threads"] == torch.get_num_threads() and "load_before" in again["timing"]
+    assert again["rows"][0]["latency"] == again["timing"]["rows"][BASE]
+
+
 def test_a_folder_of_another_ablation_is_refused(tmp_path: Path) -> None:
     run(plan_of(["no dbn"]), tmp_path, tell=lambda _: None)
     other = replace(plan_of(["no dbn"]), recipe=replace(RECIPE, steps=2, validate_every=2))
     with pytest.raises(InputError, match="other settings or data"):
         run(other, tmp_path)
+    (tmp_path / RESULT).unlink()
+    with pytest.raises(InputError, match=r"result\.json: of an ablation with other settings"):
+        run(other, tmp_path)
+    # A setting that an older version did not know had its default.
+    path = plan_of([]).jobs()[0].folder(tmp_path) / RUN
+    result = json.loads(path.read_text())
+    assert result["settings"]["recipe"].pop("region_weight") == RECIPE.region_weight
+    path.write_text(json.dumps(result))
+    assert run(plan_of(["no dbn"]), tmp_path, tell=lambda _: None) is not None
+    path.write_text("{}")
+    with pytest.raises(InputError, match="not the result of an ablation's run"):
+        run(plan_of(["no dbn"]), tmp_path)
     (tmp_path / RESULT).write_text("{}")
     with pytest.raises(InputError, match="not an ablation's result"):
         run(plan_of(["no dbn"]), tmp_path)
@@ -170,8 +263,14 @@ def test_a_folder_of_another_ablation_is_refused(tmp_path: Path) -> None:
         plan_of([], seeds=0)
 
 
+@pytest.mark.parametrize("name", ["ablation", "ablation_r50"])
+def test_recipes_that_ship(name: str) -> None:
+    recipe = load_recipe(Path(f"config/{name}.yaml"))
+    assert {"peers", "components"} <= {row.group for row in rows_of(recipe.network)}
+
+
 def test_the_command_lists_its_rows_and_wants_data(capsys: pytest.CaptureFixture) -> None:
     assert main(["ablate", "--list"]) == 0
-    assert "none of them      components" in capsys.readouterr().out
+    assert "none of them        components" in capsys.readouterr().out
     assert main(["ablate"]) == 2
     assert "--data: which data set" in capsys.readouterr().err

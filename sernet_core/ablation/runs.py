@@ -1,0 +1,107 @@
+"""The runs of an ablation, each in a folder of its own that one process at a time works in."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sernet_core.ablation.plan import Job, Plan, same_settings
+from sernet_core.checkpoint import read_info
+from sernet_core.errors import ConfigError, InputError
+from sernet_core.storage import make_folder, write_atomically
+from sernet_core.train import train
+from sernet_core.train.loop import STATE
+from sernet_core.train.validate import BEST, MODEL
+
+RUN = "result.json"
+_LOCK = ".lock"
+
+
+@contextmanager
+def claim(folder: Path) -> Iterator[bool]:
+    """Hold a run's folder against other processes; whether it could be had. A kill lets go of it.
+
+    Raises:
+        InputError: The folder cannot be made or written.
+    """
+    make_folder(folder)
+    try:
+        file = (folder / _LOCK).open("w")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        yield True
+
+
+def is_done(job: Job, out: Path) -> bool:
+    """Whether a run's scores are there."""
+    return (job.folder(out) / RUN).is_file()
+
+
+def train_job(plan: Plan, job: Job, out: Path) -> bool:
+    """Train one run, or go on with it; whether it is complete.
+
+    Raises:
+        DivergedError: Its loss is not finite.
+        ConfigError: Recipe and data do not fit.
+    """
+    folder, started = job.folder(out), time.monotonic()
+    network = job.row.network(plan.recipe.network)
+    recipe = dataclasses.replace(plan.recipe, network=network, seed=job.seed)  # type: ignore[arg-type]
+    done = train(
+        recipe,
+        plan.dataset,
+        [plan.validation],
+        folder,
+        encoder=plan.encoder,
+        first_weights_as=plan.recipe.network,
+        device=plan.device,
+        workers=plan.workers,
+    )
+    if done:
+        scores = read_info(folder / MODEL).metrics[plan.validation.name]
+        result = {
+            "row": job.row.name,
+            "seed": job.seed,
+            "settings": plan.settings(),
+            "seconds": round(time.monotonic() - started, 1),  # of the last start, where it was interrupted
+            **scores,
+        }
+        text = json.dumps(result, indent=2) + "\n"
+        write_atomically(folder / RUN, lambda path: path.write_text(text))
+        for name in (STATE, BEST):  # several times the model, and the same as the model
+            (folder / name).unlink(missing_ok=True)
+    return done
+
+
+def read_results(plan: Plan, out: Path) -> dict[str, dict[int, dict[str, Any]]]:
+    """Scores of all runs that are done, by row and seed.
+
+    Raises:
+        InputError: A file is not a run's result, or is of an ablation with other settings.
+    """
+    found: dict[str, dict[int, dict[str, Any]]] = {}
+    settings = plan.settings()
+    for path in sorted((out / "runs").glob(f"*/{RUN}")):
+        try:
+            result = json.loads(path.read_text())
+            same = same_settings(result["settings"], settings)
+            found.setdefault(result["row"], {})[result["seed"]] = result
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+            raise InputError(f"{path}: not the result of an ablation's run ({error}); remove it") from error
+        if not same:
+            raise InputError(
+                f"{path}: of an ablation with other settings or data; remove it, or name another with --out"
+            )
+    return found
