@@ -146,7 +146,7 @@ class EngineCache:
             return False
         if _is_whole(entry, key):
             return True
-        if entry.exists():
+        if os.path.exists(entry):  # also in a folder that may not be read
             _log.warning("%s is damaged and is built anew", entry)
         return False
 
