@@ -163,7 +163,8 @@ class Segmenter:
             threads: CPU threads of the network, whoever calls; 0 leaves the choice to the engine.
             input_size: Size at which the network sees a frame. "model": scaled to as many pixels as the
                 model was trained with, aspect kept; "source": as it comes; "WxH": exactly that.
-            background: Serve with eager while an engine builds, instead of waiting for it.
+            background: Serve whatever happens: with eager while an engine builds, instead of waiting for it;
+                and with engines in a temporary folder where theirs cannot be written, see `cache_fault`.
             engine_cache_dir: Folder for built engines; "" is `SERNET_CACHE` or the user's cache folder.
             force_engine_update: Build engines anew instead of taking them from there.
 
@@ -174,8 +175,8 @@ class Segmenter:
         device = _check_settings(device, engine, precision, threads)
         model = chosen_model(model, device)
         folder = Path(engine_cache_dir).expanduser() if engine_cache_dir else default_folder()
-        cache = EngineCache(folder, update=force_engine_update)
-        if engine_cache_dir and engine != "eager":
+        cache = EngineCache(folder, update=force_engine_update, spare=background)
+        if engine_cache_dir and engine != "eager" and not background:
             cache.check()
         source = Source.load(model, cache, device=device, precision=precision, threads=threads)
         sizing = InputSize.parse(input_size, source.info.input_size)
@@ -204,6 +205,11 @@ class Segmenter:
         background and could not be, or what failed when `auto` compared engines and left it to eager.
         """
         return self._pool.fault
+
+    @property
+    def cache_fault(self) -> str:
+        """Why built engines are not kept, and what to do; empty where they are, or none was built."""
+        return self._source.cache.fault
 
     @property
     def device_memory(self) -> DeviceMemory | None:

@@ -161,12 +161,14 @@ def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> i
     from sernet_core.checkpoint import read_info
     from sernet_core.default_model import chosen_model
     from sernet_core.report import OverlayVideo
+    from sernet_ros.given_parameters import check_given
     from sernet_ros.live_report import RunFacts, accuracy_note, build_report
     from sernet_ros.live_run import LiveRun
     from sernet_ros.own_ids import check_words
     from sernet_ros.recording import Recording
 
     began = time.monotonic()
+    check_given(options.param, options.params_file)
     check_words(options.param)
     if options.model or not options.params_file:
         # Before a node is started.

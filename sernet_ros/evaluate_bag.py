@@ -205,6 +205,7 @@ def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> i
 def _check(options: argparse.Namespace) -> None:
     """Refuse options that do not go together: what is accepted must not be ignored."""
     from sernet_core.default_model import AUTO
+    from sernet_ros.given_parameters import check_given
     from sernet_ros.own_ids import check_words
 
     if options.running and options.model == AUTO:
@@ -215,6 +216,7 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(f"--offline knows no node and no pace: leave {_names(vain)} away")
     if options.running and (vain := given & {"device", "precision", "threads", "input_size", *_STARTED}):
         raise ConfigError(f"--running takes the node as it is: leave {_names(vain)} away")
+    check_given(options.param, options.params_file)
     check_words(options.param)
     if options.record:
         _check_record(options)

@@ -22,7 +22,7 @@ from sernet_ros.matching import LineCount, ReplayLog, account, read_log
 from sernet_ros.meter import Meter, Usage
 from sernet_ros.own_ids import CHANGING, check_values
 from sernet_ros.processes import Child
-from sernet_ros.recorder import Recorder, Topics
+from sernet_ros.recorder import SEGMENTER, Recorder, Topics
 from sernet_ros.recording import Recording
 
 NAMESPACE = "/sernet_demo"
@@ -35,6 +35,8 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LISTENERS = 2  # segmenter and recorder
 _POLL = 0.05  # seconds
 _TELL_PERIOD = 10.0  # seconds
+# What, beside the domain, decides whether nodes see each other.
+_REACH = ("ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY")
 
 
 @dataclass
@@ -84,7 +86,7 @@ class LiveRun:
         self._node: Child | None = None
         self._view: Child | None = None
         if running is not None:
-            self.domain = f"ROS domain {os.environ.get('ROS_DOMAIN_ID', 0)}, namespace {running.namespace}"
+            self.domain = f"ROS domain {_domain()}, namespace {running.namespace}"
         else:
             self.domain = isolate(NAMESPACE)
             command = [*NODE_COMMAND, "--ros-args", "-r", f"__ns:={NAMESPACE}"]
@@ -183,7 +185,13 @@ class LiveRun:
             EngineError: It ended, or was not ready in time.
         """
         recorder = self._recorder
-        self._wait_while(lambda: not recorder.status.active, timeout, tell, lambda: recorder.status.message)
+
+        def said() -> str:
+            if self._node is None and not recorder.reports:
+                return f"waiting for {SEGMENTER} in {self._topics.namespace}"
+            return recorder.status.message
+
+        self._wait_while(lambda: not recorder.status.active, timeout, tell, said)
 
     def wait_for_engine(self, timeout: float, tell: Callable[[str], None]) -> None:
         """Wait until no engine is being built; a frame of a new size begins that.
@@ -221,6 +229,8 @@ class LiveRun:
                 )
             message = said()
             if time.monotonic() > deadline:
+                if self._node is None and not self._recorder.reports:
+                    raise EngineError(self._nobody(timeout))
                 words = f" (it says: {message})" if message else ""
                 raise EngineError(f"the node was not ready after {timeout:g} s{words}:\n{self.last_words()}")
             # "loading model, 12 s" counts on: the same words but for their last part.
@@ -229,6 +239,18 @@ class LiveRun:
                 told, told_at = words, time.monotonic()
                 tell(message)
             time.sleep(_POLL)
+
+    def _nobody(self, timeout: float) -> str:
+        """What to check where the node that should run says nothing at all."""
+        namespace = self._topics.namespace
+        name = f"{namespace.rstrip('/')}/{SEGMENTER}"
+        reach = ", ".join(f"{one}={value}" for one in _REACH if (value := os.environ.get(one)))
+        return (
+            f"no {SEGMENTER} is found in {namespace} on ROS_DOMAIN_ID {_domain()}: nothing from it on "
+            f"/diagnostics for {timeout:g} s. Check that `ros2 node list` shows {name} in this shell "
+            "(--running takes the node's namespace), and that the node was started with the same "
+            f"ROS_DOMAIN_ID, {' and '.join(_REACH)} (here: {reach or 'neither of these two is set'})"
+        )
 
     def replay(
         self,
@@ -343,6 +365,10 @@ def isolate(namespace: str) -> str:
     # Up to 101: above, the ports may be in use for other things.
     os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 102))
     return f"ROS domain {os.environ['ROS_DOMAIN_ID']} (random), namespace {namespace}"
+
+
+def _domain() -> str:
+    return os.environ.get("ROS_DOMAIN_ID") or "0"
 
 
 def child_environment() -> dict[str, str]:

@@ -133,7 +133,7 @@ class Watcher(Node):
         self._reports += 1
         for one in message.status:
             namespace = "/" + one.name.partition(f"/{SEGMENTER}")[0]
-            if status := node_status(message, f"{namespace}/{SEGMENTER}"):
+            if status := node_status(message, f"{namespace}/{SEGMENTER}", f"{namespace}/image"):
                 self._status[namespace] = status
 
 

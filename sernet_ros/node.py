@@ -28,12 +28,18 @@ def main(args: Sequence[str] | None = None, load: Callable[..., Any] | None = No
 
     Returns:
         0 after a signal, 1 when the node could not start, 2 when a package is missing.
+
+    Raises:
+        SystemExit: 0 after --help, 2 for a command line that is not ROS's.
     """
     # A queue, because it is the one thing that a signal handler may put into at any moment. Whatever is
     # put first ends the process; a second signal, as launch sends one beside the terminal's, changes nothing.
     endings: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: endings.put(0))
+    from sernet_ros.node_arguments import check_arguments
+
+    check_arguments((sys.argv if args is None else args)[1:])
     rest_while_waiting()
     try:
         import rclpy  # noqa: F401

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.srv import GetParameters
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -27,6 +27,8 @@ from sernet_ros.recording import CONFIDENCE, IMAGE, MASK, OVERLAY, TRUTH, Receiv
 SEGMENTER = "sernet_segmenter"
 WAITING = 32
 """Messages that may wait to be fetched before lock-step holds; at four times as many, pictures get lost."""
+COMPRESSED = "/compressed"
+"""What the name of a topic of compressed images ends in, behind that of the raw ones."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Recorder(Node):
         self._unconfirmed: deque[Header] = deque()
         self._confirming = threading.Lock()
         self._segmenter = f"{topics.namespace.rstrip('/')}/{SEGMENTER}"
+        self._image = self.resolve_topic_name(topics.image)
         self._arrived: queue.SimpleQueue[Received] = queue.SimpleQueue()
         named = {IMAGE: topics.image, TRUTH: topics.truth, MASK: topics.mask, OVERLAY: topics.overlay}
         if confidence:
@@ -173,21 +176,50 @@ class Recorder(Node):
                 self._confirmations.publish(Image(header=self._unconfirmed.popleft()))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        if status := node_status(message, self._segmenter):
+        if status := node_status(message, self._segmenter, self._image):
             self.status = status
             self.reports += 1
 
 
-def node_status(message: DiagnosticArray, node: str) -> NodeStatus | None:
-    """What a node says of its worker and its camera, as one; None where it says nothing.
+def node_status(message: DiagnosticArray, node: str, image: str) -> NodeStatus | None:
+    """What a node says of its worker and of one camera, as one; None where it says nothing.
+
+    Until the node listens to that camera, it is what it says of its worker alone.
 
     Args:
         message: From anybody.
         node: Name of the node with its namespace.
+        image: Name of the topic of the camera's raw images with its namespace; what the node says of its
+            other cameras is left out.
     """
-    own = [each for each in message.status if each.name.startswith(f"{node.strip('/')}: ")]
+    worker = f"{node.strip('/')}: worker"
+    own = [
+        each
+        for each in message.status
+        if each.name == worker or (_node_of(each) == node.strip("/") and _listens(each, image))
+    ]
     if not own:
         return None
     # What the worse of them says counts.
     worst = max(own, key=lambda each: each.level)
     return NodeStatus(worst.message, {pair.key: pair.value for each in own for pair in each.values})
+
+
+def listener_of(message: DiagnosticArray, image: str) -> str | None:
+    """Name, with its namespace, of a node that says that it listens to a camera; None where none does.
+
+    Args:
+        message: From anybody.
+        image: Name of the topic of the camera's raw images with its namespace.
+    """
+    return next((f"/{_node_of(each)}" for each in message.status if _listens(each, image)), None)
+
+
+def _node_of(status: DiagnosticStatus) -> str:
+    return str(status.name.partition(": ")[0])
+
+
+def _listens(status: DiagnosticStatus, image: str) -> bool:
+    """Whether a status is that of a camera on a topic, raw or compressed."""
+    topics = [pair.value for pair in status.values if pair.key == "input_topic"]
+    return bool(topics) and topics[0].removesuffix(COMPRESSED) == image.removesuffix(COMPRESSED)

@@ -314,6 +314,7 @@ class SegmenterNode(LifecycleNode):
             faults.append(f"a network is being tried for {seconds:.0f} s, and the frames wait for it")
         if segmenter.engine_fault:
             faults.append(f"eager serves: {segmenter.engine_fault}")
+        faults.append(segmenter.cache_fault)
         faults.append(memory_fault(segmenter.device_memory, segmenter.device))
         if any(faults):
             return DiagnosticStatus.WARN, "; ".join(filter(None, faults))

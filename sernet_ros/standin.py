@@ -29,7 +29,7 @@ class StandIn:
     device = precision = "none"
     classes = CAMVID
     input_size = (480, 360)
-    building = engine_fault = ""
+    building = engine_fault = cache_fault = ""
     device_memory = None
 
     def __init__(self, model: str, **_: Any) -> None:

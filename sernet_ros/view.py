@@ -19,6 +19,7 @@ examples:
   view                                                          a node and a camera without namespace
   view --ros-args -r image:=/camera/image_raw                   the camera's own topic
   view --ros-args -r __ns:=/front                               everything below /front
+  view --ros-args -r __ns:=/front -r image:=image_raw           one of several cameras of a launched node
   view --host 0.0.0.0 --port 9000                               for other machines in the network, too
 
 The page shows camera, overlay, the classes with their share, latency, rate and drops, and loads nothing from

@@ -35,16 +35,22 @@ class EngineCache:
     Args:
         folder: Made when the first entry is written.
         update: Build each entry anew, once in this object's life, whether or not it is there.
+        spare: Where entries cannot be written to the folder, write them to a temporary one, which ends with
+            this object, instead of raising an error. Entries that are in the folder serve all the same.
 
     Attributes:
         folder: As given.
         updates: Whether entries are built anew.
+        fault: Why a temporary folder has taken the place of the folder, and what to do; "" while none has.
     """
 
-    def __init__(self, folder: Path, *, update: bool = False) -> None:
+    def __init__(self, folder: Path, *, update: bool = False, spare: bool = False) -> None:
         self.folder = folder
         self.updates = update
-        self._fresh: set[str] = set()
+        self.fault = ""
+        self._spare = spare
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._fresh: set[Path] = set()
 
     def check(self) -> None:
         """Make sure that entries can be written.
@@ -59,6 +65,27 @@ class EngineCache:
         except OSError as error:
             raise self._unwritable(error) from error
 
+    def writable_folder(self) -> Path:
+        """The folder, or the temporary one in its place.
+
+        Raises:
+            ConfigError: It cannot be written, and there is to be no other.
+        """
+        try:
+            self.check()
+            return self.folder
+        except ConfigError as error:
+            if not self._spare:
+                raise
+            if self._temporary is None:
+                try:
+                    self._temporary = tempfile.TemporaryDirectory(prefix="sernet_engines_")
+                except OSError:  # no room there either
+                    raise error from None
+                self.fault = f"built engines are not kept: {error}"
+                _log.warning("%s", self.fault)
+            return Path(self._temporary.name)
+
     def files(self, name: str, key: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
         """Folder with the files of an entry, built if it is not there, is damaged or is to be updated.
 
@@ -70,8 +97,8 @@ class EngineCache:
         Raises:
             ConfigError: The cache cannot be written.
         """
-        entry = self._entry(name, key)
-        if not self._serves(entry, key):
+        entry, there = self._find(name, key)
+        if not there:
             self._write(entry, key, build)
         return entry
 
@@ -93,32 +120,39 @@ class EngineCache:
         Raises:
             ConfigError: The cache cannot be written.
         """
-        entry = self._entry(name, key)
-        if self._serves(entry, key):
+        entry, there = self._find(name, key)
+        if there:
             return json.loads((entry / VALUE).read_text())
-        self.check()  # before a long measurement, not after it
         text = json.dumps(measure(), indent=2) + "\n"
         if lasts():
             self._write(entry, key, lambda folder: (folder / VALUE).write_text(text))
         return json.loads(text)
 
-    def _entry(self, name: str, key: Mapping[str, Any]) -> Path:
-        return self.folder / f"{name}-{digest(key)}"
+    def _find(self, name: str, key: Mapping[str, Any]) -> tuple[Path, bool]:
+        """Where an entry is, or is to be written; and whether it is there.
+
+        Raises:
+            ConfigError: It is not, and cannot be written. Before a long build or measurement, not after it.
+        """
+        entry = self.folder / f"{name}-{digest(key)}"
+        if self._serves(entry, key):
+            return entry, True
+        place = self.writable_folder() / entry.name
+        return place, place != entry and self._serves(place, key)
 
     def _serves(self, entry: Path, key: Mapping[str, Any]) -> bool:
         """Whether an entry is there, whole, and not to be updated."""
-        if self.updates and entry.name not in self._fresh:
+        if self.updates and entry not in self._fresh:
             return False
         if _is_whole(entry, key):
             return True
-        if entry.exists():
+        if os.path.exists(entry):  # also in a folder that may not be read
             _log.warning("%s is damaged and is built anew", entry)
         return False
 
     def _write(self, entry: Path, key: Mapping[str, Any], build: Callable[[Path], object]) -> None:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            work = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=self.folder))
+            work = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=entry.parent))
         except OSError as error:
             raise self._unwritable(error) from error
         try:
@@ -127,7 +161,7 @@ class EngineCache:
             text = json.dumps({"key": dict(key), "files": files}, indent=2)
             (work / ENTRY).write_text(text + "\n")
             _put(work, entry)
-            self._fresh.add(entry.name)
+            self._fresh.add(entry)
         except OSError as error:
             raise self._unwritable(error) from error
         finally:

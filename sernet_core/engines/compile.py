@@ -29,8 +29,8 @@ class Compile(Engine):
 
     def __init__(self, source: Source, plan: Plan) -> None:
         super().__init__(source, plan)
-        source.cache.check()
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(source.cache.folder / "inductor"))
+        folder = source.cache.writable_folder()
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder / "inductor"))
         model = source.model.copied()
         fold_batch_norms(model)
         # A graph of its own for each size: compiling one module again and again ends at torch's limit.

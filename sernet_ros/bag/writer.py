@@ -12,6 +12,9 @@ from typing import Any
 from sernet_core.errors import InputError
 from sernet_ros.bag.formats import require_rosbags, typestore
 
+_CHUNK = 2**16
+"""Bytes from which on a chunk of an mcap is closed: of a file that is cut, the last one is lost."""
+
 
 class BagWriter:
     """A recording that is whole or absent: it gets its name when the block ends without an error.
@@ -81,7 +84,11 @@ class BagWriter:
 
     def write_bytes(self, topic: str, at_ns: int, data: bytes | memoryview) -> None:
         """Append a message that is CDR bytes already."""
+        # An mcap's writer by itself closes a chunk at a megabyte, which is a whole recording of small images.
+        storage: Any = self._writer.storage
         try:
+            if hasattr(storage, "close_chunk") and storage.chunk.bio.tell() >= _CHUNK:
+                storage.close_chunk()
             self._writer.write(self._topics[topic], at_ns, data)
         except OSError as error:
             raise InputError(f"{self._path}: cannot be written ({error.strerror})") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import ipaddress
 import json
 import threading
 from http import HTTPStatus
@@ -14,10 +16,15 @@ from sernet_ros.viewer.state import CAMERA, OVERLAY, ViewState
 
 _BOUNDARY = "frame"
 _PATIENCE = 2.0  # seconds; a browser that went away is noticed when the next picture is sent
+_PORT_FAULTS = (errno.EADDRINUSE, errno.EACCES)
+_ELSEWHERE = "this view is for this machine alone, under http://localhost or 127.0.0.1; --host opens it"
 
 
 class ViewServer:
     """A web server in threads of its own.
+
+    On an address of this machine alone it answers only to that address and to localhost: a page from the
+    internet whose name leads here (DNS rebinding) would otherwise read the pictures.
 
     Args:
         state: What is shown.
@@ -33,9 +40,14 @@ class ViewServer:
         try:
             self._server = _Server((host, port), _handler(state))
         except (OSError, OverflowError) as error:
-            raise ConfigError(
-                f"cannot listen on {host}:{port} ({error}); choose another with --port"
-            ) from error
+            # An overflow is of the port.
+            about_port = not isinstance(error, OSError) or error.errno in _PORT_FAULTS
+            remedy = (
+                "choose another port with --port"
+                if about_port
+                else "give an address of this machine with --host, or 0.0.0.0 for all of them"
+            )
+            raise ConfigError(f"cannot listen on {host}:{port} ({error}); {remedy}") from error
         self._thread = threading.Thread(target=self._server.serve_forever, name="view", daemon=True)
         self._thread.start()
 
@@ -57,15 +69,25 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
+    def answers_to(self, host: str) -> bool:
+        """Whether a request with that Host header, which names the page's own server, is meant for it."""
+        own = str(self.server_address[0])
+        name = host.rpartition(":")[0] if ":" in host else host
+        return not ipaddress.ip_address(own).is_loopback or name.lower() in (own, "localhost")
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that goes away in mid-picture is nothing to tell of."""
 
 
 def _handler(state: ViewState) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        server: _Server
+
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
-            if path == "/":
+            if not self.server.answers_to(self.headers.get("Host", "")):
+                self.send_error(HTTPStatus.FORBIDDEN, explain=_ELSEWHERE)
+            elif path == "/":
                 self._send("text/html; charset=utf-8", PAGE.encode())
             elif path == "/figures":
                 self._send("application/json", json.dumps(state.figures()).encode())

@@ -87,6 +87,40 @@ def test_an_unwritable_folder_is_an_error_with_a_remedy(tmp_path: Path, use: str
         cache.check() if use == "check" else cache.files("steam", KEY, Builder())
 
 
+def test_a_spare_folder_takes_what_cannot_be_written(tmp_path: Path, caplog) -> None:
+    (tmp_path / "taken").write_text("a file")
+    build, cache = Builder(), EngineCache(tmp_path / "taken", spare=True)
+    assert cache.fault == ""
+    for _ in range(2):
+        file = cache.files("steam", KEY, build) / "model.bin"
+        assert file.read_text() == "build 1"
+        assert cache.record("auto", KEY, lambda: 7) == 7
+    assert caplog.text.count("built engines are not kept") == 1
+    assert "taken cannot be written" in cache.fault and "Make it writable" in cache.fault
+    # It ends with the cache, and a folder that can be written needs none.
+    del cache
+    assert not file.exists()
+    cache = EngineCache(tmp_path / "new", spare=True)
+    assert cache.files("steam", KEY, build).parent == tmp_path / "new" and cache.fault == ""
+
+
+def test_entries_of_a_folder_that_cannot_be_written_serve(tmp_path: Path, monkeypatch) -> None:
+    build = Builder()
+    entry = EngineCache(tmp_path).files("steam", KEY, build)
+
+    def refuse(cache: EngineCache) -> None:
+        raise ConfigError(f"{cache.folder} cannot be written")
+
+    monkeypatch.setattr(EngineCache, "check", refuse)
+    cache = EngineCache(tmp_path, spare=True)
+    assert cache.files("steam", KEY, build) == entry and cache.fault == ""
+    assert cache.files("steam", {**KEY, "other": 1}, build).parent != tmp_path and cache.fault
+    # Anew is anew, there too.
+    cache = EngineCache(tmp_path, spare=True, update=True)
+    anew = [(cache.files("steam", KEY, build) / "model.bin").read_text() for _ in range(2)]
+    assert anew == ["build 3", "build 3"]
+
+
 def test_records_are_measured_once(tmp_path: Path) -> None:
     cache = EngineCache(tmp_path)
     assert cache.record("auto", KEY, lambda: {"winner": "steam"}) == {"winner": "steam"}

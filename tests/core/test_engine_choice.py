@@ -177,6 +177,10 @@ def test_an_unwritable_cache(small_model, tmp_path, contend, monkeypatch, caplog
     segmenter.segment(FRAME)
     assert segmenter.engine == "eager" and "cannot be written" in caplog.text
     assert "cannot be written" in segmenter.engine_fault
+    for folder in ("", tmp_path / "taken"):  # who serves in the background serves all the same
+        serving = load(small_model, folder, background=True)
+        until(lambda one=serving: one.segment(FRAME) and one.engine == "quick")
+        assert serving.engine_fault == "" and "not kept: engine_cache_dir: " in serving.cache_fault
 
 
 @pytest.mark.parametrize(

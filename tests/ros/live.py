@@ -61,7 +61,7 @@ class FakeSegmenter:
 
     model, engine, device, precision = "fake", "fake", "cpu", "fp32"
     classes, input_size = CAMVID, (64, 48)
-    building = engine_fault = ""
+    building = engine_fault = cache_fault = ""
     device_memory: DeviceMemory | None = None
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from sernet_core.errors import InputError
 from sernet_ros.bag.formats import zstd
 from sernet_ros.sources import Unreadable, open_source
 
-BIG = (640, 480)  # an image nearly fills a chunk of a megabyte
+BIG = (640, 480)  # an image fills a chunk
 
 
 def test_an_mcap_whose_recorder_was_killed_is_read_to_the_break(tmp_path: Path) -> None:
@@ -28,6 +28,16 @@ def test_an_mcap_whose_recorder_was_killed_is_read_to_the_break(tmp_path: Path) 
     assert str(path) in last.reason and f"of {path.stat().st_size}" in last.reason
     assert "mcap recover bag.mcap" in last.reason
     assert open_source(str(bag)).length == 4
+
+
+def test_of_a_short_recording_that_is_cut_most_is_kept(tmp_path: Path) -> None:
+    bag = write(tmp_path / "bag", seconds(40), size=(80, 60))  # half a megabyte
+    path = storage_file(bag)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 9 // 10])
+    *shown, last = read(bag)
+    assert shades(shown) == list(range(len(shown))) and len(shown) >= 30
+    assert isinstance(last, Unreadable) and last.breaks_off
 
 
 def test_an_mcap_without_its_index_is_read_whole(tmp_path: Path) -> None:

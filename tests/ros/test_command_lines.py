@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sernet_ros import compare, demo, evaluate_bag, make_bag, replay
+from sernet_ros import compare, demo, evaluate_bag, make_bag, node, replay
+from sernet_ros.node_arguments import check_arguments
 
 REQUIRED = {
     replay.build_parser: ["synthetic"],
@@ -40,3 +41,40 @@ def test_numbers_on_the_command_line_are_checked(build, option, good, bad, capsy
         with pytest.raises(SystemExit) as ended:
             build().parse_args([*REQUIRED.get(build, []), f"{option}={value}"])
         assert ended.value.code == 2 and f"'{value}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-p", "modl:=x"],
+        ["-p", "model:=x", "--ros-args", "-r", "image:=/camera"],
+        ["model:=x"],  # rcl would take it for a remapping
+        ["--bogus"],
+        ["--hel"],
+        ["--ros-args", "-p", "model:=x", "--", "stray"],
+    ],
+)
+@pytest.mark.usefixtures("handlers")
+def test_segment_refuses_what_is_not_for_ros(words: list[str], capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        node.main(["segment", *words])
+    err = capsys.readouterr().err
+    assert ended.value.code == 2 and "write --ros-args before -p" in err, err
+    assert ("stray" if "stray" in words else words[0]) in err
+
+
+def test_segment_takes_what_launch_gives_it() -> None:
+    check_arguments([])
+    check_arguments(["--ros-args", "-r", "__node:=one", "--params-file", "/tmp/x", "-r", "image:=/camera"])
+    check_arguments(["--ros-args", "-p", "model:=x", "--", "--ros-args", "--log-level", "debug"])
+
+
+@pytest.mark.usefixtures("handlers")
+def test_the_help_of_segment_teaches(capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        node.main(["segment", "--help"])
+    told = capsys.readouterr().out
+    assert ended.value.code == 0
+    for words in ("--ros-args -r image:=", "-p NAME:=VALUE", "segment.launch.py", "model ", "(auto)"):
+        assert words in told
+    assert max(map(len, told.splitlines())) <= 110

@@ -25,7 +25,7 @@ def test_a_recording_that_breaks_off_is_judged_and_labelled(model: Path, tmp_pat
     path, out = tmp_path / "bag", tmp_path / "out"
     with BagWriter(path) as writer:
         writer.add("/image", IMAGE_TYPE)
-        for index in range(9):  # a chunk of the file holds three
+        for index in range(9):
             image = np.full((300, 400, 3), index, np.uint8)
             writer.write("/image", index + 1, image_message(image, index + 1, ""))
     storage = path / "bag.mcap"

@@ -107,3 +107,20 @@ def test_many_lives_leave_no_thread_and_no_builds(real) -> None:
     assert one.change_state("configure") and one.change_state("activate")
     one.connect()
     one.until(lambda: one.ask(image) and one.values()["engine"] == "openvino", "it serves", BUILDING)
+
+
+def test_a_folder_that_cannot_be_written_costs_only_what_would_be_kept(real, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    one: Live = real(engine="openvino", engine_cache_dir=str(tmp_path / "taken"))
+    one.ask(picture())
+    one.until(lambda: one.values().get("engine_state") == "ready", "the engine is built", BUILDING)
+    one.ask(picture())
+    one.until(lambda: one.values().get("engine") == "openvino")
+    worker = one.statuses["worker"]
+    assert worker.level == DiagnosticStatus.WARN
+    assert "not kept" in worker.message and "Make it writable" in worker.message
+    # With one that can be written all is well again.
+    assert one.set(engine_cache_dir=str(tmp_path / "new"))[0]
+    one.until(lambda: one.statuses["worker"].level == DiagnosticStatus.OK, "a swap", BUILDING)
+    one.until(lambda: "loading" not in one.statuses["worker"].message, "the end of the swap", BUILDING)
+    assert one.values()["engine"] == "openvino" and list((tmp_path / "new").iterdir())
