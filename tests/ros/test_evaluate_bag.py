@@ -208,6 +208,12 @@ def read_mcap(path: Path) -> dict[str, list[tuple[int, Any]]]:
             "leave --param, --params-file and --precision away",
         ),
         (("--running", "/a", "--input-size", "source"), "leave --input-size away"),
+        (("--running", "/a", "--engine", "eager"), "leave --engine away"),
+        (("--offline", "--engine", "opnvino"), "unknown engine 'opnvino'. Did you mean 'openvino'?"),
+        (
+            ("--offline", "--engine", "eager", "--device", "cpu", "--precision", "int8"),
+            "engine eager: has no int8",
+        ),
         (("--param", "model:=other"), "--param model:=other: name the checkpoint with --model"),
         (("--param", "label_remap:=autoware"), "not those of the model's classes"),
         (("--param", "sernet_segmenter:mask_scale:=0.5"), "not the size of their frames"),
