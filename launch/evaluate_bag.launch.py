@@ -18,6 +18,8 @@ OPTIONS = {
     "out": "Folder of the results (default: out/evaluate_bag).",
     "model": "Weights: a path, the name of a model, e.g. sernet-r50-camvid, or auto.",
     "device": "Where the network runs: auto, cpu, cuda:0, ...",
+    "engine": "What runs the network: auto, openvino, eager, ...",
+    "precision": "Arithmetic of the network: auto, fp32, bf16, int8 or, on CUDA, fp16.",
     "rate": "source (real time; the default), lockstep, or frames a second.",
     "speed": "Factor of real time, e.g. 0.5.",
     "frames": "Stop after so many frames.",

@@ -48,6 +48,9 @@ class Constant:
 
     classes = CAMVID
 
+    def prepare(self, height: int, width: int) -> None:
+        """Nothing to build."""
+
     def segment(self, image: np.ndarray, *, confidence: bool = False) -> SimpleNamespace:
         return SimpleNamespace(mask=np.full(image.shape[:2], 3, np.uint8), confidence=None)
 

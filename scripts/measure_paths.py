@@ -37,9 +37,8 @@ def main() -> int:
     parser.add_argument("--frames", type=int, metavar="N", help="the first N frames alone")
     parser.add_argument("--model", default="sernet-r50-camvid", help="default: %(default)s")
     parser.add_argument("--device", default="auto")
-    parser.add_argument(
-        "--engine", default="eager", help="of the node (default: %(default)s, which the others run)"
-    )
+    parser.add_argument("--engine", default="eager", help="on all paths (default: %(default)s)")
+    parser.add_argument("--precision", default="auto", help="on all paths (default: %(default)s)")
     parser.add_argument("--tolerance", type=float, default=0.1, help="points of mIoU (default: %(default)s)")
     parser.add_argument(
         "--out", type=Path, default=Path("out/paths"), help="the reports (default: %(default)s)"
@@ -48,15 +47,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="measure_paths_") as folder:
         tree, bag = first_frames(options, Path(folder, options.data.name)), Path(folder, "bag")
         run("sernet_ros.make_bag", tree, "--split", options.split, "--out", bag)
-        common = ("--model", options.model, "--device", options.device)
+        common = ("--model", options.model, "--device", options.device, "--engine", options.engine)
+        common = (*common, "--precision", options.precision)
         scored = options.out / "evaluate"
         run("sernet_core.cli", "evaluate", "--data", tree, "--split", options.split, *common, "--out", scored)
         reports: dict[str, dict[str, Any]] = {}
         for name, words in PATHS.items():
             out = options.out / name.replace(", ", "_").replace(" ", "_")
-            engine = () if "--offline" in words else ("--param", f"engine:={options.engine}")
             # In real time a slow machine may answer nothing, which counts as failed there but not here.
-            run("sernet_ros.evaluate_bag", bag, *words, *engine, *common, "--out", out, may_fail=not words)
+            run("sernet_ros.evaluate_bag", bag, *words, *common, "--out", out, may_fail=not words)
             reports[name] = json.loads((out / "report.json").read_text())
     return judge(json.loads((scored / "metrics.json").read_text())["miou"], reports, options.tolerance)
 

@@ -26,10 +26,18 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+        raise ConfigError(f"{path}: not valid YAML: {_in_one_line(error)}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must be a mapping of settings")
     return values
+
+
+def _in_one_line(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        line, column = error.problem_mark.line + 1, error.problem_mark.column + 1
+        words = ", ".join(filter(None, (error.context, error.problem)))
+        return f"line {line}, column {column}: {words}"
+    return " ".join(str(error).split())
 
 
 def build(kind: type[T], values: Mapping[str, Any], where: str = "") -> T:

@@ -48,7 +48,13 @@ def missing_package(error: Exception, python: str) -> str:
     Args:
         error: What the import raised: ImportError, or OSError where a shared library does not load.
         python: Path of the interpreter.
+
+    Raises:
+        ImportError: The very error, where it is one of these packages that lacks something: a fault of the
+            program, which no user can install.
     """
+    if (getattr(error, "name", None) or "").startswith("sernet_"):
+        raise error
     return (
         f"a package is missing: {error}\n"
         f"The Python that runs this program has no (working) torch or one of its companions: {python}\n"

@@ -44,7 +44,6 @@ def predict(
         InputError: There is no such source, nothing in it can be read, or a result cannot be written.
         ConfigError: There is no such split, or a data set has several and none was named.
     """
-    make_folder(out)
     if split is None and (splits := splits_of(source)):
         if len(splits) > 1:
             raise ConfigError(f"{source} is a data set: choose one of its splits, {', '.join(splits)}")
@@ -61,6 +60,7 @@ def predict(
 
 
 def _predict_images(segmenter: Segmenter, paths: Mapping[str, Path], out: Path, alpha: float) -> int:
+    make_folder(out)
     failed = []
     for stem, path in tqdm(paths.items(), "predict", unit="frame", disable=None if len(paths) > 1 else True):
         try:
@@ -81,6 +81,7 @@ def _predict_images(segmenter: Segmenter, paths: Mapping[str, Path], out: Path, 
 
 def _predict_video(segmenter: Segmenter, source: Path, out: Path, alpha: float, masks: bool) -> int:
     frames = Video(source)
+    make_folder(out)
     count = 0
     with OverlayVideo(out / f"{source.stem}_overlay.webm", frames.rate or 25.0, max_width=1920) as video:
         for image in tqdm(frames, "predict", total=frames.length, unit="frame", disable=None):

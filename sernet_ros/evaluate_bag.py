@@ -29,9 +29,10 @@ EPILOG = """\
 examples:
   evaluate_bag ~/bags/drive                            through a node of its own, in real time
   evaluate_bag ~/bags/val --rate lockstep              every frame, one after the other: the same in every run
-  evaluate_bag ~/bags/val --speed 0.5 --model mine.safetensors --param precision:=bf16
+  evaluate_bag ~/bags/val --speed 0.5 --model mine.safetensors --engine eager --precision bf16
   evaluate_bag ~/bags/drive --running /front           the node that runs in the namespace /front
   evaluate_bag ~/bags/* --offline --out out/all        without ROS, several recordings, with a summary
+  evaluate_bag ~/bags/val --offline --engine openvino --precision int8      the masks of the int8 model
   torchrun --nproc-per-node 4 -m sernet_ros.evaluate_bag ~/bags/drive --offline    shared by four processes
   evaluate_bag ~/bags/drive --image-topic /left/image --truth-topic /left/labels --class-map ids.csv
   evaluate_bag ~/bags/drive --all-cameras              one camera after the other, each alone, with a summary
@@ -151,8 +152,15 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
     )
     # Without defaults: what is not given is left to the parameter file, or to the node's own defaults.
     group.add_argument("--device", help="auto (default), cpu or cuda:N")
-    group.add_argument("--precision", help="auto (default), fp32, bf16 or, on CUDA, fp16")
-    group.add_argument("--threads", type=whole_number(0), help="CPU threads (default: 0, torch's choice)")
+    group.add_argument(
+        "--engine",
+        help="what runs the network: auto, or a name that `sernet engines` lists (default: auto as the "
+        "node's, offline eager as of `sernet evaluate`, or openvino for int8)",
+    )
+    group.add_argument("--precision", help="auto (default), fp32, bf16, int8 or, on CUDA, fp16")
+    group.add_argument(
+        "--threads", type=whole_number(0), help="CPU threads (default: 0, the engine's choice)"
+    )
     group.add_argument("--input-size", metavar="SIZE", help="model (default), source or WxH")
     group.add_argument(
         "--param",
@@ -214,7 +222,9 @@ def _check(options: argparse.Namespace) -> None:
     given -= {"rate"} if options.rate == "source" else set()
     if options.offline and (vain := given & {"running", "rate", "speed", "param", "params_file"}):
         raise ConfigError(f"--offline knows no node and no pace: leave {_names(vain)} away")
-    if options.running and (vain := given & {"device", "precision", "threads", "input_size", *_STARTED}):
+    if options.running and (
+        vain := given & {"device", "engine", "precision", "threads", "input_size", *_STARTED}
+    ):
         raise ConfigError(f"--running takes the node as it is: leave {_names(vain)} away")
     check_given(options.param, options.params_file)
     check_words(options.param)

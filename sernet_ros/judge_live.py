@@ -164,7 +164,7 @@ def _start(options: argparse.Namespace) -> LiveRun:
             confidence=options.node_confidence,
         )
         return LiveRun(options.out, running=running, confidence=bool(options.record))
-    names = ("model", "device", "precision", "input_size", "threads")
+    names = ("model", "device", "engine", "precision", "input_size", "threads")
     # What is not asked for here is left to the parameter file.
     given = {name: value for name in names if (value := getattr(options, name)) is not None}
     settings: dict[str, Any] = {**given, "input_qos": "reliable"}

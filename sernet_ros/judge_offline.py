@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sernet_core.default_model import AUTO
+from sernet_core.devices import resolve_device
+from sernet_core.engines.choose import contenders
+from sernet_core.engines.registry import engine_class
 from sernet_core.errors import ConfigError, SernetError
 from sernet_ros.class_map import truth_map
 from sernet_ros.evaluation import Evaluation, Played
@@ -36,6 +39,8 @@ def judge_offline(options: argparse.Namespace, command: str, began: float, inter
     with join_shards() as shard:
         if shard.count > 1 and options.record:
             raise ConfigError("--record writes one file: leave torchrun away")
+        if shard.count > 1 and options.engine == AUTO:
+            raise ConfigError("--engine auto: each process would choose for itself; name the engine")
         if shard.first:
             prepare(options.out)
         return _judge_all(options, command, began, shard, interrupts)
@@ -53,6 +58,7 @@ def _judge_all(
     segmenter = Segmenter.load(
         options.model or AUTO,
         device=options.device or "auto",
+        engine=options.engine or _default_engine(options),
         precision=options.precision or "auto",
         threads=options.threads or 0,
         input_size=options.input_size or "model",
@@ -78,6 +84,13 @@ def _judge_all(
     # What is left to do is short.
     interrupts.ignore()
     return shard.first_decides(lambda: verdicts.finish(options.out, info.classes, time.monotonic() - began))
+
+
+def _default_engine(options: argparse.Namespace) -> str:
+    """Eager; where it does not have the precision that was asked for, the first engine that has."""
+    device, precision = resolve_device(options.device or "auto"), options.precision or "auto"
+    able = contenders(device, precision) if engine_class("eager").obstacle(device, precision) else []
+    return able[0] if able else "eager"
 
 
 def _judge(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sernet_ros.meter import Usage
     from sernet_ros.sources import Source
 
-_PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0}
+_PERCENTILES = {f"p{share}": float(share) for share in (5, 25, 50, 75, 95, 99)}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sernet_core.errors import SernetError
+from sernet_core.errors import InputError, SernetError
 from sernet_core.labels import ClassSet, overlay
 from sernet_ros.ahead import read_ahead
 from sernet_ros.matching import ReplayLog, Sent
@@ -25,6 +25,8 @@ class Segments(Protocol):
 
     @property
     def classes(self) -> ClassSet: ...
+
+    def prepare(self, height: int, width: int) -> None: ...
 
     def segment(self, image: np.ndarray, *, confidence: bool = False) -> Any: ...
 
@@ -74,6 +76,9 @@ def play(
 
     Returns:
         The run, also when the user interrupted it.
+
+    Raises:
+        EngineError, ConfigError: The engine for a frame's size cannot be had.
     """
     run, player = OfflineRun(), _Player(source, segmenter, recording)
     part = part or Part(0, None)
@@ -129,6 +134,9 @@ class _Player:
             return
         index = self.count
         stamp_ns = self._stamp(picture)
+        with suppress(InputError):  # a frame that no network takes says so below
+            # No frame's latency holds the build of an engine, and without one none could be answered.
+            self._segmenter.prepare(*picture.image.shape[:2])
         sent_ns = time.monotonic_ns()
         try:
             answer = self._segmenter.segment(picture.image, confidence=self._recording.wants_confidence)

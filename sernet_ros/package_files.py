@@ -1,15 +1,16 @@
-"""Files that this package brings along, in the source tree or where it is installed."""
+"""Files that this package brings along, wherever ROS has installed them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from sernet_core import package_files
+
 
 def config_file(name: str) -> Path | None:
-    """A file of the folder config, in the source tree or the installation; None where it is in neither."""
-    source_tree = Path(__file__).resolve().parent.parent / "config" / name
-    if source_tree.is_file():
-        return source_tree
+    """As `sernet_core.package_files.config_file`, and where the ament index says that the package is."""
+    if found := package_files.config_file(name):
+        return found
     try:
         from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
     except ImportError:

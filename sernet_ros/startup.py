@@ -27,6 +27,9 @@ def explain_missing(program: str, error: Exception, python: str) -> str:
         program: Name of the executable.
         error: What the import raised: ImportError, or OSError where a shared library does not load.
         python: Path of the interpreter.
+
+    Raises:
+        ImportError: See `missing_package`.
     """
     name = (getattr(error, "name", None) or "").partition(".")[0]
     if _ROS_NAMES.fullmatch(name):

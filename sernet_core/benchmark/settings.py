@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from sernet_core.checkpoint import resolve_model
-from sernet_core.engines.registry import engine_class
-from sernet_core.errors import ConfigError
+from sernet_core.engines.registry import CHOICES
+from sernet_core.errors import ConfigError, unknown_name
 
 AUTO = "auto"
 
@@ -47,8 +47,8 @@ class Settings:
         if len(set(self.models)) < len(self.models):
             raise ConfigError(f"a model is named twice: {', '.join(self.models)}")
         for engine in self.engines:
-            if (name := engine.partition(":")[0]) != AUTO:
-                engine_class(name)
+            if (name := engine.partition(":")[0]) not in CHOICES:
+                raise ConfigError(unknown_name("engine", name, CHOICES))
 
     @property
     def all_engines(self) -> tuple[str, ...]:

@@ -21,8 +21,9 @@ from pathlib import Path
 
 from sernet_core.commands.options import DATA_HELP
 from sernet_core.errors import ConfigError
+from sernet_core.package_files import config_file
 
-RECIPE = Path("config/ablation.yaml")
+RECIPE = "ablation.yaml"  # in the folder config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="train", help="part to train on (default: train)")
     parser.add_argument("--validate", default="val", metavar="SPLIT", help="part to score (default: val)")
     parser.add_argument(
-        "--recipe", type=Path, default=RECIPE, metavar="YAML", help=f"budget and network (default: {RECIPE})"
+        "--recipe", type=Path, metavar="YAML", help=f"budget and network (default: {RECIPE} of this package)"
     )
     parser.add_argument("--steps", type=int, help="steps of each run (default: the recipe's)")
     parser.add_argument("--rows", nargs="+", default=[], metavar="NAME", help="rows or groups (default: all)")
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     from sernet_core.devices import resolve_device
     from sernet_core.train import load_recipe
 
-    recipe = load_recipe(args.recipe)
+    recipe = load_recipe(args.recipe or _recipe())
     if args.steps is not None:
         recipe = replace(recipe, steps=args.steps)
     recipe = replace(recipe, validate_every=recipe.steps)
@@ -107,3 +108,12 @@ def run(args: argparse.Namespace) -> int:
         print(f"{name}: {report['failed'].get(name, 'not trained yet, or by another process')}")
     print(f"\nwritten: {args.out / PAGE} (and .json, .csv)")
     return 1 if report["failed"] else 0
+
+
+def _recipe() -> Path:
+    """The recipe that the package brings along."""
+    if path := config_file(RECIPE):
+        return path
+    raise ConfigError(
+        f"--recipe: this installation lacks its config/{RECIPE}; name a recipe, or install the package anew"
+    )

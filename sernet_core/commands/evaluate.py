@@ -17,7 +17,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sernet_core.commands.options import add_data_arguments, add_model_arguments, load_segmenter, open_data
+from sernet_core.commands.options import (
+    add_data_arguments,
+    add_model_arguments,
+    load_segmenter,
+    open_data,
+    whole,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "0.02 for photographs of objects)",
     )
     parser.add_argument(
-        "--worst", type=int, default=8, metavar="N", help="how many of the worst frames to show (default: 8)"
+        "--worst",
+        type=whole(0),
+        default=8,
+        metavar="N",
+        help="how many of the worst frames to show (default: 8)",
     )
 
 
@@ -61,10 +71,10 @@ def run(args: argparse.Namespace) -> int:
     from sernet_core.storage import make_folder
 
     rows = make_rows(flip=args.flip, scales=args.scales)
-    if args.out:
-        make_folder(args.out)
     dataset = open_data(args)
     segmenter = load_segmenter(args)
+    if args.out:
+        make_folder(args.out)
     evaluation = evaluate_rows(segmenter, dataset, rows, band=args.band, worst=args.worst if args.out else 0)
     metrics = metrics_of(evaluation, dataset, segmenter)
     print(table(metrics))

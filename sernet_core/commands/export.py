@@ -23,6 +23,8 @@ from pathlib import Path
 
 from sernet_core.commands.options import DEFAULT_MODEL, frame_size
 
+ANY = "any"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `sernet export`."""
@@ -32,8 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", required=True, help="onnx, openvino, torch or tensorrt")
     parser.add_argument(
         "--size",
-        type=lambda text: None if text == "any" else frame_size(text),
-        default=(0, 0),
+        type=lambda text: ANY if text == ANY else frame_size(text),
         metavar="WxH",
         help="of the frames, or any: free, in multiples of the output stride (default: the model's own)",
     )
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(unknown_name("format", args.format, FORMATS))
     device = resolve_device("auto") if FORMATS[args.format].engine else "cpu"
     source = Source.load(args.model, EngineCache(default_folder()), device=device)
-    size = source.info.input_size if args.size == (0, 0) else args.size
+    size = None if args.size == ANY else args.size or source.info.input_size
     path = args.out or Path(source.path.stem + FORMATS[args.format].suffix)
     for written in export(source, args.format, path, size):
         print(f"written: {written} ({written.stat().st_size / 1e6:.1f} MB)")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sernet_core.commands.options import DATA_HELP, DEFAULT_MODEL
+from sernet_core.commands.options import DATA_HELP, DEFAULT_MODEL, whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR", help=f"instead of a picture: {DATA_HELP}")
     parser.add_argument("--split", default="val", help="part of the data set (default: val)")
     parser.add_argument(
-        "--every", type=int, default=1, metavar="N", help="with --data: take every N-th frame (default: 1)"
+        "--every",
+        type=whole(1),
+        default=1,
+        metavar="N",
+        help="with --data: take every N-th frame (default: 1)",
     )
     parser.add_argument(
         "--without",
@@ -54,7 +58,6 @@ def run(args: argparse.Namespace) -> int:
     from sernet_core.errors import ConfigError
     from sernet_core.inspection.probe import Probe
     from sernet_core.inspection.write import inspect_image, inspect_split
-    from sernet_core.storage import make_folder
 
     if (args.image is None) == (args.data is None):
         raise ConfigError("give either an image or --data")
@@ -62,7 +65,6 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--threads: needs 0 (automatic) or more, got {args.threads}")
     if args.threads:
         torch.set_num_threads(args.threads)
-    make_folder(args.out)
     device = resolve_device(args.device)
     probe = Probe(Source.load(args.model, EngineCache(default_folder()), device=device), args.input_size)
     if args.image is not None:

@@ -85,10 +85,11 @@ def whole(least: int) -> Callable[[str], int]:
 
 
 def frame_size(text: str) -> tuple[int, int]:
-    """Width and height of "WxH"."""
+    """Width and height of "WxH", both at least 1."""
     width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal() and max(len(width), len(height)) <= MAX_DIGITS):
+    numbers = width.isdecimal() and height.isdecimal() and max(len(width), len(height)) <= MAX_DIGITS
+    if not numbers or min(int(width), int(height)) < 1:
         raise argparse.ArgumentTypeError(
-            f"'{text}' is not WxH of at most {MAX_DIGITS} digits each, e.g. 960x720"
+            f"'{text}' is not WxH, each at least 1 and of at most {MAX_DIGITS} digits, e.g. 960x720"
         )
     return int(width), int(height)

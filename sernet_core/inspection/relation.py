@@ -54,18 +54,10 @@ def relate(
         quiet: No progress bar.
 
     Raises:
-        InputError: The class sets differ, a frame has no ground truth, the split was trained on, or too few
-            frames are left.
+        InputError: A frame has no ground truth, or see `frames_to_relate`.
         ConfigError: No such step.
     """
-    if every < 1:
-        raise ConfigError(f"--every: needs 1 or more, got {every}")
-    check_split(dataset, probe.info, model)
-    numbers = range(0, len(dataset), every)
-    if len(numbers) < FEWEST:
-        raise InputError(
-            f"{dataset.name}: {len(numbers)} frames are too few to relate anything; {FEWEST} are not"
-        )
+    numbers = frames_to_relate(probe, model, dataset, every)
     found, size = Relation(), len(dataset.classes)
     for number in tqdm(numbers, f"inspect {dataset.name}", unit="frame", leave=False, disable=quiet or None):
         sample = dataset[number]
@@ -82,6 +74,24 @@ def relate(
         for part, mask in look.without.items():
             found.without.setdefault(part, []).append(frame_counts(sample.label, mask, size))
     return found
+
+
+def frames_to_relate(probe: Probe, model: str, dataset: Dataset, every: int) -> range:
+    """Numbers of the frames that `relate` looks at.
+
+    Raises:
+        InputError: The class sets differ, the split was trained on, or too few frames are left.
+        ConfigError: No such step.
+    """
+    if every < 1:
+        raise ConfigError(f"--every: needs 1 or more, got {every}")
+    check_split(dataset, probe.info, model)
+    numbers = range(0, len(dataset), every)
+    if len(numbers) < FEWEST:
+        raise InputError(
+            f"{dataset.name}: {len(numbers)} frames are too few to relate anything; {FEWEST} are not"
+        )
+    return numbers
 
 
 def _contrast(energy: np.ndarray, truth: np.ndarray, mask: np.ndarray, size: int) -> float:

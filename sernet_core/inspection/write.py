@@ -17,10 +17,10 @@ from sernet_core.frame_scores import iou_of, mean_iou
 from sernet_core.inspection.page import image_page, split_page
 from sernet_core.inspection.pictures import Tile, directions, energy, heat, sheet
 from sernet_core.inspection.probe import FUSIONS, STAGES, Look, Probe
-from sernet_core.inspection.relation import Relation, figures_of, relate
+from sernet_core.inspection.relation import Relation, figures_of, frames_to_relate, relate
 from sernet_core.labels import overlay
 from sernet_core.media import read_image
-from sernet_core.storage import write_atomically
+from sernet_core.storage import make_folder, write_atomically
 
 
 def inspect_image(probe: Probe, model: str, path: Path, out: Path, *, without: bool = False) -> str:
@@ -33,6 +33,7 @@ def inspect_image(probe: Probe, model: str, path: Path, out: Path, *, without: b
         InputError: The picture cannot be read, or a result cannot be written.
     """
     image = read_image(path)
+    make_folder(out)
     look = probe.look(image, without=without)
     classes = probe.info.classes
     tiles = [Tile("the frame", image), Tile("its mask", overlay(image, look.mask, classes, 0.6))]
@@ -105,6 +106,8 @@ def inspect_split(
     Raises:
         ConfigError, InputError: See `relate`.
     """
+    frames_to_relate(probe, model, dataset, every)
+    make_folder(out)
     relation = relate(probe, model, dataset, without=without, every=every)
     figures: dict[str, Any] = {
         "model": model,

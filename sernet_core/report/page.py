@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from sernet_core.report.boxes import box_chart
 from sernet_core.report.charts import histogram, line_chart
 from sernet_core.report.frames import confusion_section, frames_section, rate_section
 from sernet_core.report.parts import bars_section, cards_section, document, number
@@ -144,22 +145,32 @@ def _latency(report: Report) -> str:
     over_time = line_chart(points, x_label="time, s", y_label="latency, ms", levels=levels, misses=misses)
     counts = histogram([value for _, value in points], x_label="latency, ms", y_label="frames")
     whole = "frame to mask" if report.get("offline") else "camera to mask"
+    rows = {**report["stages_ms"], whole: latency}
     stages = "".join(
         f"<tr><th>{escape(stage)}</th>" + "".join(f"<td>{number(row.get(p), 1)}</td>" for p in _PERCENTILES)
-        for stage, row in {**report["stages_ms"], whole: latency}.items()
+        for stage, row in rows.items()
     )
     heads = "".join(f"<th>{name}</th>" for name in _PERCENTILES)
+    table = f"<table><tr><th>stage, ms</th>{heads}</tr>{stages}</table>"
+    # The age is no stage: it is as large as the stamps are old. Without stages the histogram shows it all.
+    spread = {stage: row for stage, row in rows.items() if stage != "age"}
+    if report["stages_ms"] and (boxes := box_chart(spread, x_label="ms, logarithmic")):
+        table = f'<div class="pair"><figure>{boxes}<figcaption>{_BOXES}</figcaption></figure>{table}</div>'
     drop_note = " Red marks at the bottom are dropped frames." if misses else ""
     return (
         f"<section><h2>Latency <small>{_OFFLINE_WAY if report.get('offline') else _LIVE_WAY}</small></h2>"
         f'<div class="pair"><figure>{over_time}<figcaption>Over the run.{drop_note}</figcaption></figure>'
         f"<figure>{counts}<figcaption>How often.</figcaption></figure></div>"
-        f"<table><tr><th>stage, ms</th>{heads}</tr>{stages}</table></section>"
+        f"{table}</section>"
     )
 
 
 _PERCENTILES = ("p50", "p95", "p99")
 _LIVE_WAY = "from the camera's publish to the mask received"
+_BOXES = (
+    "By stage: a box holds the middle half of the frames, with the median; whiskers reach from 5 to 95 %, "
+    "the dot is 99 %."
+)
 _OFFLINE_WAY = "from the frame to its mask, without ROS"
 
 

@@ -96,6 +96,8 @@ img { background: #fff; }
 .chart .line { fill: none; stroke: var(--accent); stroke-width: 1.6; stroke-linejoin: round; }
 .chart .line.other { stroke: var(--soft); stroke-width: 1.2; opacity: .7; }
 .chart .dot, .chart .bar { fill: var(--accent); }
+.chart .box { fill: var(--accent); fill-opacity: .28; stroke: var(--accent); stroke-width: 1.2; }
+.chart .median { stroke: var(--accent); stroke-width: 2.6; }
 .chart .miss { stroke: var(--bad); stroke-width: 1.6; }
 .chart .level { stroke: var(--soft); stroke-dasharray: 4 4; opacity: .75; }
 .chart .level-name { fill: var(--soft); font-size: 11.5px; }
@@ -129,6 +131,8 @@ th, td {
 th { font-weight: 500; color: var(--soft); }
 .bars + table { margin-top: 14px; }
 .pair + table { margin-top: 14px; max-width: 560px; }
+.pair + .pair { margin-top: 18px; }
+.pair > table { align-self: start; }
 .tables { columns: 2 380px; column-gap: 28px; }
 details { break-inside: avoid; margin-bottom: 20px; }
 summary { font-weight: 600; padding: 4px 0; cursor: pointer; }

@@ -100,7 +100,6 @@ def train(
         origin = describe_origin(recipe, dataset, encoder, start, teacher, extra)
         state = TrainingState(recipe, origin, str(processes.device))
         progress: dict[str, Any] = {"history": [], "losses": []}
-        make_folder(folder)
         if (folder / STATE).is_file():
             progress = state.restore(folder / STATE)
         else:
@@ -113,6 +112,7 @@ def train(
                 if transfer and processes.first:
                     tqdm.write(str(transfer))
             state.reset_average()
+        make_folder(folder)  # not before the weights to start from have proved to fit
         second = extra.prepare(folder, processes, stopped) if extra is not None else None
         if extra is not None and second is None:
             return False

@@ -77,6 +77,16 @@ def test_help_needs_no_package(tmp_path: Path) -> None:
     assert "a package is missing" in missing.stderr and "Traceback" not in missing.stderr
 
 
+@pytest.mark.parametrize("name", ["sernet_core.no_such_module", "sernet_core.labels"])
+def test_a_fault_of_our_own_is_no_missing_package(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(_: object) -> int:
+        raise ImportError("cannot import", name=name)
+
+    monkeypatch.setattr("sernet_core.commands.models.run", run)
+    with pytest.raises(ImportError, match="cannot import"):
+        main(["models"])
+
+
 def test_torch_whose_library_does_not_load(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise OSError('libtorch_cpu.so: cannot open shared object file')")
     script = f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\nfrom sernet_core.cli import main\n"
@@ -90,6 +100,10 @@ def test_torch_whose_library_does_not_load(tmp_path: Path) -> None:
     ("command", "words"),
     [
         ("profile --size 99999999999x99999999999", "at most 5 digits"),
+        ("profile --size 0x96", "'0x96' is not WxH, each at least 1"),
+        ("export --format torch --size 0x0", "'0x0' is not WxH, each at least 1"),
+        ("evaluate --data synthetic --worst -1", "'-1' is not a whole number of at least 0"),
+        ("benchmark --engines foo", "Known: auto, compile"),
         ("profile --model ~nosuchuser/x", "no such checkpoint file"),
         ("train --run r --recipe r.yaml --threads -3", "--threads: needs 0"),
         ("train --run r --recipe r.yaml --workers -1", "--workers: needs 0"),

@@ -99,3 +99,18 @@ def test_every_key_of_a_recipe_has_a_line_in_the_docs() -> None:
         if field.default is not dataclasses.MISSING:
             shown = yaml.safe_load(lines[name])
             assert shown == (list(field.default) if isinstance(field.default, tuple) else field.default), name
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("steps: 5\n  rate: : 1\n", "line 2, column 7: mapping values are not allowed here"),
+        ("steps: [5\nrate: 1\n", "line 2, column 5: while parsing a flow sequence, expected ',' or ']'"),
+        ("steps: \0\n", "unacceptable character"),
+    ],
+)
+def test_a_fault_of_yaml_is_one_line_with_its_place(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(write(tmp_path, text))
+    message = str(caught.value)
+    assert words in message and "recipe.yaml: not valid YAML: " in message and "\n" not in message

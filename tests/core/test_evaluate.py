@@ -165,7 +165,8 @@ def test_an_out_that_cannot_be_written_is_said_before_the_work(
     assert "not a folder that can be written" in captured.err and "mIoU" not in captured.out
 
 
-def test_errors_are_one_line_and_exit_2(tree: Path, capsys: pytest.CaptureFixture) -> None:
-    assert main(["evaluate", "--model", "nope", "--data", str(tree)]) == 2
+def test_errors_are_one_line_and_exit_2(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["evaluate", "--model", "nope", "--data", str(tree), "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
     assert "unknown model 'nope'" in error and "Traceback" not in error

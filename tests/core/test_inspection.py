@@ -224,6 +224,15 @@ def test_command_lines_that_make_no_sense(arguments: list[str], tmp_path: Path, 
     assert "give either" in (error := capsys.readouterr().err) or "--threads" in error
 
 
+def test_what_cannot_be_looked_at_leaves_no_folder(model: Path, tree: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    out = tmp_path / "out"
+    # The tree has too few frames.
+    for arguments in ([str(tmp_path / "text.png")], ["--data", str(tree)], ["--data", "no/such/tree"]):
+        assert main(["inspect", *arguments, "--model", str(model), "--out", str(out)]) == 2
+        assert capsys.readouterr().err.startswith("sernet inspect: ") and not out.exists()
+
+
 def test_rank_correlation() -> None:
     x = np.linspace(0, 1, 60)
     rising = rank_correlation(x, np.exp(5 * x), draws=300)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from sernet_core.errors import InputError
 from sernet_core.labels import CAMVID
 from sernet_core.report import Exhibit, Exhibits, OverlayVideo, contact_sheet, render_page
+from sernet_core.report.boxes import NEEDED, box_chart
 from sernet_core.report.charts import histogram, line_chart, scatter_chart
 from sernet_core.report.facts import machine, versions
 from sernet_core.report.sheet import TILE_WIDTH
@@ -163,6 +164,48 @@ def test_charts_are_well_formed_and_inside_their_frame(
     if points:
         counts = [int(title.text) for title in ElementTree.fromstring(bars).iter("title")]
         assert sum(counts) == len(points)
+
+
+SPREAD = st.lists(st.floats(0, 1e6), min_size=6, max_size=6)
+
+
+@given(st.lists(SPREAD, min_size=1, max_size=9))
+def test_boxes_show_each_stage_inside_the_frame(spreads: list[list[float]]) -> None:
+    rows: dict[str, dict[str, float | None]] = {
+        f"<{number}>": dict(zip(NEEDED, sorted(spread), strict=True)) for number, spread in enumerate(spreads)
+    }
+    chart = box_chart({**rows, "of an older node": {"p50": 1.0, "p95": 2.0, "p99": None}}, x_label="ms")
+    svg = ElementTree.fromstring(chart)
+    _, _, width, height = map(float, svg.attrib["viewBox"].split())
+    boxes, dots = list(svg.iter("rect")), list(svg.iter("circle"))
+    medians = [path for path in svg.iter("path") if path.get("class") == "median"]
+    assert len(boxes) == len(dots) == len(medians) == len(rows)
+    for box, median, dot in zip(boxes, medians, dots, strict=True):
+        left, extent = float(box.attrib["x"]), float(box.attrib["width"])
+        middle, right = float(median.attrib["d"][1:].split()[0]), float(dot.attrib["cx"])
+        assert 116 <= left <= middle + 0.1 and middle <= left + extent + 0.2 <= right + 0.4
+        assert extent >= 0 and right <= width
+        assert float(box.attrib["y"]) >= 0 and float(box.attrib["y"]) + float(box.attrib["height"]) < height
+    assert 1 <= sum(line.get("class") == "grid" for line in svg.iter("line")) <= 12
+
+
+def test_equal_values_lie_at_equal_places() -> None:
+    spread = dict(zip(NEEDED, (1.0, 10.0, 10.0, 100.0, 100.0, 1000.0), strict=True))
+    svg = ElementTree.fromstring(box_chart({"a": spread}, x_label="ms"))
+    (box,), (dot,) = svg.iter("rect"), svg.iter("circle")
+    ticks = {text.text: float(text.attrib["x"]) for text in svg.iter("text") if text.get("class") == "tick"}
+    assert float(box.attrib["x"]) == ticks["10"] and float(dot.attrib["cx"]) == ticks["1000"]
+    assert float(box.attrib["x"]) + float(box.attrib["width"]) == pytest.approx(ticks["100"], abs=0.2)
+
+
+def test_the_page_has_boxes_where_the_stages_have_quartiles() -> None:
+    text, _ = page_of(REPORT)
+    assert 'class="box"' not in text
+    spread = dict(zip(NEEDED, (310.0, 350.0, 380.0, 400.0, 500.0, 501.0), strict=True))
+    text, page = page_of(
+        {**REPORT, "stages_ms": {"inference": spread}, "latency_ms": {**REPORT["latency_ms"], **spread}}
+    )
+    assert text.count('class="box"') == 2 and "middle half of the frames" in page.words
 
 
 def exhibit(number: int, size: tuple[int, int] = (TILE_WIDTH, 200), truth: bool = True) -> Exhibit:

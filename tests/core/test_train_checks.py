@@ -61,6 +61,13 @@ def test_another_network_is_no_start(tmp_path: Path) -> None:
         train(deeper, Frames(noise_frames(2)), [], tmp_path / "third", start=start, workers=0)
 
 
+def test_weights_that_cannot_be_read_leave_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no weights")
+    with pytest.raises(CheckpointError, match=r"text.png: cannot read ImageNet weights"):
+        train(PLAIN, Frames(noise_frames(2)), [], tmp_path / "run", encoder=tmp_path / "text.png", workers=0)
+    assert not (tmp_path / "run").exists()
+
+
 def _bare(sample: Sample) -> Sample:
     return replace(sample, label=None)
 

@@ -22,7 +22,7 @@ RESULTS = {"report.json", "report.html", "frames.csv", "contact_sheet.jpg", "ove
 def start(*arguments: str | Path, **variables: str) -> subprocess.Popen[str]:
     environment = {key: value for key, value in os.environ.items() if key != "ROS_DOMAIN_ID"}
     # The engine that is ready at once, and gives the masks of the offline run.
-    engine = () if {"--offline", "--running"} & set(arguments) else ("--param", "engine:=eager")
+    engine = () if {"--offline", "--running"} & set(arguments) else ("--engine", "eager")
     return subprocess.Popen(
         [sys.executable, "-m", "sernet_ros.evaluate_bag", *map(str, arguments), *engine],
         stdout=subprocess.PIPE,

@@ -29,6 +29,9 @@ class Constant:
     def __init__(self) -> None:
         self.memory_mb: list[float] = []
 
+    def prepare(self, height: int, width: int) -> None:
+        pass
+
     def segment(self, image: np.ndarray, *, confidence: bool = False) -> SimpleNamespace:
         self.memory_mb.append(psutil.Process().memory_info().rss / MEGABYTE)
         return SimpleNamespace(mask=np.full(image.shape[:2], 3, np.uint8), confidence=None)

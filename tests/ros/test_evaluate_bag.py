@@ -51,7 +51,8 @@ def test_lockstep_offline_and_the_data_set_agree(model: Path, tmp_path: Path) ->
     assert [row["miou"] for row in published["timeline"]] == pytest.approx(
         [row["miou"] for row in segmented["timeline"]], abs=0.1
     )
-    assert published["stages_ms"]["inference"]["p50"] > 0 and len(published["usage"]) >= 0
+    assert published["engine"] == segmented["engine"] == "eager"
+    assert published["stages_ms"]["inference"]["p25"] > 0 and len(published["usage"]) >= 0
     assert published["partial"] is None and published["passed"] and not published.get("offline")
     page = (live / "report.html").read_text()
     for words in (
@@ -208,6 +209,12 @@ def read_mcap(path: Path) -> dict[str, list[tuple[int, Any]]]:
             "leave --param, --params-file and --precision away",
         ),
         (("--running", "/a", "--input-size", "source"), "leave --input-size away"),
+        (("--running", "/a", "--engine", "eager"), "leave --engine away"),
+        (("--offline", "--engine", "opnvino"), "unknown engine 'opnvino'. Did you mean 'openvino'?"),
+        (
+            ("--offline", "--engine", "eager", "--device", "cpu", "--precision", "int8"),
+            "engine eager: has no int8",
+        ),
         (("--param", "model:=other"), "--param model:=other: name the checkpoint with --model"),
         (("--param", "label_remap:=autoware"), "not those of the model's classes"),
         (("--param", "sernet_segmenter:mask_scale:=0.5"), "not the size of their frames"),

@@ -13,14 +13,27 @@ import numpy as np
 import pytest
 from evaluating import PATIENCE, ROOT, SECOND, SIZE, judge, report_of
 
+from sernet_core.engines.base import missing_packages
 from sernet_core.labels import CAMVID
+from sernet_core.runtime import Segmenter
 from sernet_ros.bag.formats import IMAGE_TYPE
 from sernet_ros.bag.frame_writer import RecordingOptions, write_bag
 from sernet_ros.bag.messages import image_message
 from sernet_ros.bag.writer import BagWriter
-from sernet_ros.sources import SyntheticOptions, open_source
+from sernet_ros.sources import Picture, SyntheticOptions, open_source
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("handlers")]
+
+
+def shared(count: int, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Offline, by several processes."""
+    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+    words += ["-m", "sernet_ros.evaluate_bag", *map(str, arguments), "--offline"]
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
 
 
 def test_several_recordings_have_a_summary_over_all(model: Path, bag: Path, tmp_path: Path) -> None:
@@ -63,13 +76,7 @@ def test_processes_that_share_a_recording_find_the_same(model: Path, tmp_path: P
             writer.write("/image", index + 1, message)
     arguments = (path, "--model", model, "--class-map", "camvid", "--device", "cpu")
     assert judge(*arguments[:-2], "--out", tmp_path / "one") == 0
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3"]
-    words += ["-m", "sernet_ros.evaluate_bag", *map(str, arguments), "--offline"]
-    done = subprocess.run(
-        [sys.executable, *words, "--out", str(tmp_path / "three")],
-        cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    done = shared(3, *arguments, "--out", tmp_path / "three")
     assert done.returncode == 0, done.stdout + done.stderr
     one, three = report_of(tmp_path / "one"), report_of(tmp_path / "three")
     for key in ("miou", "iou", "confusion", "frames", "frame_miou", "flicker_percent", "class_share_percent"):
@@ -82,6 +89,46 @@ def test_processes_that_share_a_recording_find_the_same(model: Path, tmp_path: P
     tables = [(tmp_path / name / "frames.csv").read_text().splitlines() for name in ("one", "three")]
     for left, right in zip(*(csv.DictReader(table) for table in tables), strict=True):
         assert {**left, "latency_ms": ""} == {**right, "latency_ms": ""}
+
+
+# Another engine
+
+
+def test_an_engine_by_name_alone_and_over_processes(
+    model: Path, bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if fault := missing_packages(("openvino",)):
+        pytest.skip(f"openvino: {fault}")
+    monkeypatch.setenv("SERNET_CACHE", str(tmp_path / "cache"))
+    arguments = (bag, "--model", model, "--engine", "openvino", "--precision", "fp32", "--threads", "1")
+    assert judge(*arguments, "--out", tmp_path / "one") == 0
+    done = shared(2, *arguments, "--device", "cpu", "--out", tmp_path / "two")
+    assert done.returncode == 0, done.stdout + done.stderr
+    one, two = report_of(tmp_path / "one"), report_of(tmp_path / "two")
+    assert (one["engine"], one["precision"]) == (two["engine"], two["precision"]) == ("openvino", "fp32")
+    assert one["frames"] == two["frames"] and one["frames"]["scored"] == 6
+    assert one["confusion"] == two["confusion"] and one["frame_miou"] == two["frame_miou"]
+    # The engine's masks, by another way to them.
+    segmenter = Segmenter.load(model, device="cpu", engine="openvino", threads=1)
+    pictures = [frame for frame in open_source(str(bag)).frames() if isinstance(frame, Picture)]
+    masks = [segmenter.segment(picture.image).mask for picture in pictures]
+    counts = np.bincount(np.concatenate(masks, axis=None), minlength=len(CAMVID))
+    share = dict(zip(CAMVID.names, 100 * counts / counts.sum(), strict=True))
+    assert one["class_share_percent"] == pytest.approx({**share, "unlabeled": 0.0}, abs=0.01)
+
+
+def test_int8_finds_its_engine(model: Path, bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    if fault := missing_packages(("openvino",)):
+        pytest.skip(f"openvino: {fault}")
+    assert judge(bag, "--model", model, "--precision", "int8", "--out", tmp_path / "out") == 1
+    error = capsys.readouterr().err
+    assert "sernet quantize" in error and "Traceback" not in error, "the model has no int8 file"
+
+
+def test_processes_do_not_choose_each_for_itself(model: Path, bag: Path, tmp_path: Path) -> None:
+    done = shared(2, bag, "--model", model, "--engine", "auto", "--out", tmp_path / "out")
+    assert done.returncode != 0 and "name the engine" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 # Without ground truth, and what single frames are

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from sernet_core.errors import EngineError, InputError, SernetError
 from sernet_core.labels import CAMVID, ClassSet
 from sernet_core.report import OverlayVideo
 from sernet_ros.offline import play
@@ -20,6 +23,9 @@ class Rule:
 
     classes: ClassSet = CAMVID
 
+    def prepare(self, height: int, width: int) -> None:
+        pass
+
     def segment(self, image: np.ndarray, *, confidence: bool = False) -> SimpleNamespace:
         certain = np.ascontiguousarray(image[:, :, 1]) if confidence else None
         return SimpleNamespace(mask=np.ascontiguousarray(image[:, :, 0]), confidence=certain)
@@ -31,13 +37,17 @@ def halves(upper: int, lower: int) -> np.ndarray:
     return image
 
 
-def played(tmp_path: Path, images: list[np.ndarray], truths: list[np.ndarray | None]) -> Recording:
-    with_truth = any(truth is not None for truth in truths)
+def source_of(images: list[np.ndarray], truths: list[np.ndarray | None] | None = None) -> Source:
     frames = [
         Picture(f"f{index}", image, truth)
-        for index, (image, truth) in enumerate(zip(images, truths, strict=True))
+        for index, (image, truth) in enumerate(zip(images, truths or [None] * len(images), strict=True))
     ]
-    source = Source("rule", 10.0, len(frames), CAMVID if with_truth else None, lambda: iter(frames))
+    return Source("rule", 10.0, len(frames), CAMVID if truths else None, lambda: iter(frames))
+
+
+def played(tmp_path: Path, images: list[np.ndarray], truths: list[np.ndarray | None]) -> Recording:
+    with_truth = any(truth is not None for truth in truths)
+    source = source_of(images, truths if with_truth else None)
     recording = Recording(CAMVID, OverlayVideo(tmp_path / "v.webm", 10.0), with_truth, frames=True)
     run = play(source, Rule(), recording)
     assert len(run.log.sent) == len(images) and not run.interrupted
@@ -67,3 +77,37 @@ def test_single_frames_are_scored_and_ranked(tmp_path: Path) -> None:
         str(next(iter(recording.frames.by_stamp))),
     ]
     assert recording.matrix.counts.sum() == 96
+
+
+class Builder(Rule):
+    """Builds something for each size of frames, and notes when that was done."""
+
+    def __init__(self, fault: SernetError | None = None) -> None:
+        self.fault = fault
+        self.built_ns: dict[tuple[int, int], int] = {}
+
+    def prepare(self, height: int, width: int) -> None:
+        if self.fault:
+            raise self.fault
+        self.built_ns.setdefault((height, width), time.monotonic_ns())
+
+
+def test_no_latency_holds_the_build_of_an_engine(tmp_path: Path) -> None:
+    images = [halves(0, 3), halves(0, 3)[:4], halves(0, 3)]
+    source, builder = source_of(images), Builder()
+    run = play(source, builder, Recording(CAMVID, OverlayVideo(tmp_path / "v.webm", 10.0), with_truth=False))
+    assert list(builder.built_ns) == [(8, 6), (4, 6)]
+    for image, sent in zip(images, run.log.sent, strict=True):
+        assert sent.answered_ns and builder.built_ns[image.shape[:2]] <= sent.sent_ns
+
+
+@pytest.mark.parametrize(
+    ("fault", "ends"), [(EngineError("cannot be built"), True), (InputError("a strip"), False)]
+)
+def test_only_an_engine_that_cannot_be_built_ends_a_run(
+    tmp_path: Path, fault: SernetError, ends: bool
+) -> None:
+    recording = Recording(CAMVID, OverlayVideo(tmp_path / "v.webm", 10.0), with_truth=False)
+    with pytest.raises(EngineError, match="cannot be built") if ends else nullcontext():
+        run = play(source_of([halves(0, 3)]), Builder(fault), recording)
+    assert ends or len(run.log.sent) == 1
