@@ -111,9 +111,8 @@ class Listener(Node):
 
 def _ids(message: Image) -> np.ndarray:
     """The ids of a mask, uint8 (H, W), raw or as runs for Autoware."""
-    # Nothing in the message tells which, and pixels that make up the size as runs do not happen.
-    try:
+    # Both say mono8; pixels are as many bytes as the message's size says, and runs are not.
+    if len(message.data) != message.height * message.step:
         return rle.decode(message.data, message.height, message.width)
-    except InputError:
-        # A mask is grey: its three channels are the same ids.
-        return to_rgb(message)[:, :, 0]
+    # A mask is grey: its three channels are the same ids.
+    return to_rgb(message)[:, :, 0]
