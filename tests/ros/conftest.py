@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pictures
 import pytest
+from shared_memory import remove_orphans
 
 # The nodes of the tests must not meet those of a robot on the same network.
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
@@ -36,6 +37,7 @@ WITHOUT_ROS = {
     "test_matching.py",
     "test_offline.py",
     "test_rle.py",
+    "test_shared_memory.py",
     "test_sources.py",
     "test_startup.py",
     "test_verdicts.py",
@@ -53,6 +55,13 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
     if HAS_ROS or module_path.name in WITHOUT_ROS:
         return None
     return _Skipped.from_parent(parent, path=module_path)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_orphans() -> Iterator[None]:
+    """Processes that tests have killed leave shared memory behind, by the gigabyte over all of them."""
+    yield
+    remove_orphans()
 
 
 @pytest.fixture
