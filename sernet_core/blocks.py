@@ -52,6 +52,26 @@ def conv_bn(
     )
 
 
+class DepthwiseConv(nn.Conv2d):
+    """Depthwise 3x3 without bias that keeps the size, and on a CPU learns in float32 whatever is around it.
+
+    In bfloat16, torch 2.13 on a CPU gives the weights of a dilated depthwise convolution a gradient that is
+    noise, at times not finite. It is no slower in float32.
+    """
+
+    def __init__(self, channels: int, *, dilation: int) -> None:
+        super().__init__(
+            channels, channels, 3, padding=dilation, dilation=dilation, groups=channels, bias=False
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, h, w) to the same."""
+        if x.device.type == "cpu" and torch.is_grad_enabled() and torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(x.float())
+        return super().forward(x)
+
+
 class BoostedConv(nn.Module):
     """Convolution 3x3 and batch norm give z; the output is `relu(z) + gate(z)`."""
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sernet_core.blocks import conv_bn
+from sernet_core.blocks import DepthwiseConv, conv_bn
 
 
 class DilationNetwork(nn.Module):
@@ -36,5 +36,4 @@ class DilationNetwork(nn.Module):
 def _branch(channels: int, rate: int, *, separable: bool) -> nn.Sequential:
     if not separable:
         return conv_bn(channels, channels, 3, dilation=rate)
-    depthwise = nn.Conv2d(channels, channels, 3, padding=rate, dilation=rate, groups=channels, bias=False)
-    return nn.Sequential(depthwise, *conv_bn(channels, channels, 1))
+    return nn.Sequential(DepthwiseConv(channels, dilation=rate), *conv_bn(channels, channels, 1))

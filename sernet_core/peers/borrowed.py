@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from sernet_core.blocks import DepthwiseConv
 from sernet_core.segmentation_network import SegmentationNetwork
 
 
@@ -60,6 +61,7 @@ class MobileNetEncoder(nn.Module):
 
     def __init__(self, model: Any) -> None:
         super().__init__()
+        _learn_exactly(model)
         self.stem = model.conv_stem
         self.layer = model.layer
         self.channels = (16, 24, 32, 96, 320)
@@ -73,6 +75,16 @@ class MobileNetEncoder(nn.Module):
                 features.append(x)
             x = block(x)
         return (*features, x)
+
+
+def _learn_exactly(model: nn.Module) -> None:
+    """Replace the dilated depthwise convolutions by those that learn in reduced precision too."""
+    for parent in list(model.modules()):
+        for name, conv in list(parent.named_children()):
+            if isinstance(conv, nn.Conv2d) and conv.groups == conv.in_channels and conv.dilation[0] > 1:
+                exact = DepthwiseConv(conv.in_channels, dilation=conv.dilation[0])
+                exact.load_state_dict(conv.state_dict())
+                setattr(parent, name, exact)
 
 
 class MobileNetV2DeepLab(SegmentationNetwork):

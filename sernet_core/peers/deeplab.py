@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sernet_core.blocks import conv_bn
+from sernet_core.blocks import DepthwiseConv, conv_bn
 from sernet_core.decoder import resize
 from sernet_core.encoder import Encoder
 from sernet_core.network import initialise
@@ -86,7 +86,7 @@ def _convolution(inputs: int, outputs: int, *, separable: bool, dilation: int = 
     """A 3x3 convolution, batch norm and ReLU."""
     if not separable:
         return _relu(conv_bn(inputs, outputs, 3, dilation=dilation))
-    depthwise = nn.Conv2d(inputs, inputs, 3, padding=dilation, dilation=dilation, groups=inputs, bias=False)
+    depthwise = DepthwiseConv(inputs, dilation=dilation)
     return nn.Sequential(depthwise, *_relu(conv_bn(inputs, outputs, 1)))
 
 
