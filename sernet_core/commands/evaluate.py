@@ -68,11 +68,13 @@ def run(args: argparse.Namespace) -> int:
     from sernet_core.evaluate.results import metrics_of, table, write_results
     from sernet_core.evaluate.rows import make_rows
     from sernet_core.evaluate.run import evaluate_rows
+    from sernet_core.evaluate.split import check_split
     from sernet_core.storage import make_folder
 
     rows = make_rows(flip=args.flip, scales=args.scales)
     dataset = open_data(args)
     segmenter = load_segmenter(args)
+    check_split(dataset, segmenter.info, segmenter.model)  # before there is a folder for nothing
     if args.out:
         make_folder(args.out)
     evaluation = evaluate_rows(segmenter, dataset, rows, band=args.band, worst=args.worst if args.out else 0)

@@ -22,6 +22,12 @@ def find_encoder(data: Mapping[str, Any]) -> Mapping[str, str] | None:
     return data.get("encoder") or (find_encoder(before["data"]) if before else None)
 
 
+def trained_on_val(data: Mapping[str, Any]) -> bool:
+    """Whether a model, or the one that its training started from, saw val too."""
+    before = data.get("started_from")
+    return "val" in data.get("parts", ()) or (before is not None and trained_on_val(before["data"]))
+
+
 def run(_args: argparse.Namespace) -> int:
     """Print each model with size, figures and terms."""
     from sernet_core.checkpoint import available_models
@@ -52,7 +58,7 @@ def _describe(path: Path) -> list[str]:
         f"  input     {width}x{height}, {len(info.classes)} classes of {info.classes.name}",
         f"  trained   on {trained}, {100 * info.data.get('synthetic_share', 0):.0f} % synthetic crops",
     ]
-    if "val" in info.data.get("parts", ()):
+    if trained_on_val(info.data):
         lines.append("  final     run on val too: no part of the data was held back to choose by")
     if extra := info.data.get("extra"):
         lines.append(f"  extra     {100 * extra['share']:.0f} % of the crops from {extra['train']}")

@@ -14,21 +14,21 @@ class Selection:
     """Some frames of a data set, in its order.
 
     Args:
-        dataset: The whole.
+        whole: The data set.
         name: What to call the part.
         indices: Its frames.
     """
 
-    def __init__(self, dataset: Dataset, name: str, indices: Sequence[int]) -> None:
-        self.name, self.classes = name, dataset.classes
-        self.stems = [dataset.stems[index] for index in indices]
-        self._dataset, self._indices = dataset, list(indices)
+    def __init__(self, whole: Dataset, name: str, indices: Sequence[int]) -> None:
+        self.whole, self.name, self.classes = whole, name, whole.classes
+        self.stems = [whole.stems[index] for index in indices]
+        self._indices = list(indices)
 
     def __len__(self) -> int:
         return len(self._indices)
 
     def __getitem__(self, index: int) -> Sample:
-        return self._dataset[self._indices[index]]
+        return self.whole[self._indices[index]]
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))

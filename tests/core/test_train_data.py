@@ -17,11 +17,13 @@ from small_run import SMALL, Frames, noise_frames
 
 from sernet_core.checkpoint import read_info
 from sernet_core.cli import main
+from sernet_core.commands.models import trained_on_val
+from sernet_core.datasets import without
 from sernet_core.errors import CheckpointError, ConfigError, InputError
 from sernet_core.labels import CAMVID, IGNORE, ClassSet
 from sernet_core.media import read_unchanged
 from sernet_core.runtime import Segmenter
-from sernet_core.train import train
+from sernet_core.train import load_recipe, train
 from sernet_core.train.extra import Extra
 from sernet_core.train.origin import describe_origin
 from sernet_core.train.parts import open_parts
@@ -172,12 +174,18 @@ def test_a_final_run_is_marked(parts: Path, tmp_path: Path, capsys: pytest.Captu
     assert "nothing is scored on the way" in capsys.readouterr().out
     model = run / "model.safetensors"
     assert read_info(model).data["parts"] == ["train", "val"] and read_info(model).metrics == {}
-    assert main(["evaluate", "--model", str(model), "--data", str(parts), "--split", "val"]) == 2
+    out = tmp_path / "scores"
+    score = ["evaluate", "--model", str(model), "--data", str(parts), "--split", "val", "--out", str(out)]
+    assert main(score) == 2 and not out.exists()
     assert "3 of 3 frames are in the training list" in capsys.readouterr().err
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SERNET_MODELS", str(run))
         main(["models"])
     assert "run on val too: no part of the data was held back" in capsys.readouterr().out
+    fold = without(dataset, ["n0"])
+    assert describe_origin(load_recipe(recipe), fold, None, None)["parts"] == ["train", "val"]
+    assert trained_on_val({"started_from": {"data": {"parts": ["train", "val"]}}})
+    assert not trained_on_val({"parts": ["train"], "started_from": {"data": {}}})
     again = [*command, "--split", "train+val", "--validate", f"{parts}:val", "--run", str(tmp_path / "other")]
     assert main(again) == 2
     assert main([*command, "--split", "train+train", "--run", str(tmp_path / "twice")]) == 2
