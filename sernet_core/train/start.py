@@ -1,8 +1,6 @@
-"""The model that a run starts from: the same network, or the deeper one that the recipe's is pruned from."""
+"""The model that a run starts from: one with the same encoder, or a deeper one to prune."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from sernet_core.checkpoint import Checkpoint
 from sernet_core.errors import ConfigError
@@ -13,19 +11,22 @@ from sernet_core.train.transfer import Transfer, start_from
 
 
 def check_start(start: Checkpoint, network: NetworkConfig) -> None:
-    """Find out whether a run can start from a model; its classes and the dilations of DbN may be others.
+    """Find out whether a run can start from a model: behind the encoder the recipe's network may differ.
 
     Raises:
-        ConfigError: It is another network.
+        ConfigError: It has another encoder.
     """
     given = start.info.network
     if not isinstance(given, NetworkConfig):
         raise ConfigError(f"the model to start from is another network than the recipe's: {given}")
-    same = replace(given, classes=network.classes, dbn_rates=network.dbn_rates) == network
     pruned = PRUNED_FROM.get(network.depth) == given.depth
-    if not same and not (pruned and (given.abm, given.gate) == (network.abm, network.gate)):
-        raise ConfigError(f"the model to start from is another network than the recipe's: {given}")
-    if not same and network.output_stride == 32:
+    if not (given.depth == network.depth or pruned) or (given.abm, given.gate) != (network.abm, network.gate):
+        raise ConfigError(
+            f"the model to start from has another encoder (depth {given.depth}, abm {given.abm}, gate "
+            f"{given.gate}) than the recipe's network (depth {network.depth}, abm {network.abm}, gate "
+            f"{network.gate})"
+        )
+    if pruned and network.output_stride == 32:
         raise ConfigError(
             f"output_stride: 32 gives depth {network.depth} a layer that the model to start from, of depth "
             f"{given.depth}, has no weights for; take 16 or 8"
@@ -44,7 +45,7 @@ def load_start(network: SernetFormer, start: Checkpoint, classes: ClassSet) -> T
         classes: Class set of the network.
 
     Returns:
-        What was kept and what not, where the model has other classes; else None.
+        What was kept and what not, where the model has other classes or parts; else None.
     """
     if start.info.network.depth == network.config.depth:
         return start_from(network, start, classes)

@@ -1,8 +1,10 @@
-"""Going on from a model of other classes: what fits is kept, and what does not is told."""
+"""Going on from a model of other classes or parts: what fits is kept, and what does not is told."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from torch import Tensor
 
 from sernet_core.checkpoint import Checkpoint
 from sernet_core.labels import ClassSet
@@ -18,60 +20,85 @@ _SYNONYMS = (
     {"bicycle", "bike"},
     {"traffic light", "traffic_light"},
 )
+_LAST = ("head.classify.weight", "head.classify.bias")
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """What a model gave to one with other classes.
+    """What a model gave to one with other classes or other parts.
 
     Attributes:
         kept: Classes of the new set that go on from a class of the old one, with its name.
         fresh: Classes of the new set that start from nothing.
         dropped: Classes of the old set that the new one has no use for.
+        parts: Parts of the network that start from nothing, for theirs have other shapes.
     """
 
-    kept: dict[str, str]
-    fresh: list[str]
-    dropped: list[str]
+    kept: dict[str, str] = field(default_factory=dict)
+    fresh: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        kept = ", ".join(new if new == old else f"{new} (from {old})" for new, old in self.kept.items())
-        return (
-            "other classes than the model to start from; all of it is kept but for the last layer, where\n"
-            f"  go on:   {kept or 'none'}\n"
-            f"  new:     {', '.join(self.fresh) or 'none'}\n"
-            f"  dropped: {', '.join(self.dropped) or 'none'}"
-        )
+        lines = []
+        if self.parts:
+            fresh = ", ".join(self.parts)
+            lines.append(f"other parts than the model to start from: {fresh} start from nothing")
+        if self.kept or self.fresh or self.dropped:
+            kept = ", ".join(new if new == old else f"{new} (from {old})" for new, old in self.kept.items())
+            lines += [
+                "other classes than the model to start from; of its last layer",
+                f"  go on:   {kept or 'none'}",
+                f"  new:     {', '.join(self.fresh) or 'none'}",
+                f"  dropped: {', '.join(self.dropped) or 'none'}",
+            ]
+        return "\n".join(lines)
 
 
 def start_from(network: SernetFormer, start: Checkpoint, classes: ClassSet) -> Transfer | None:
-    """Load a model's weights; of its last layer, those of the classes that both sets have.
+    """Load a model's weights: the parts of the same shapes, and of the last layer the classes of both sets.
 
     Classes are the same by their names, whatever the case, and by a few usual synonyms.
 
     Args:
         network: To load into, as it was built.
-        start: The model to start from: the same network but for its classes.
+        start: The model to start from, with the same encoder.
         classes: Class set of the network.
 
     Returns:
-        What was kept and what not; None where the classes are the same.
+        What was kept and what not; None where all was.
     """
-    weights = start.network.state_dict()
+    given, own = start.network.state_dict(), network.state_dict()
+    parts = [name for name, _ in network.named_children() if not _fits(name, given, own)]
+    weights = {key: own[key] if key.partition(".")[0] in parts else given[key] for key in own}
     if not start.info.classes.difference(classes):
         network.load_state_dict(weights)
-        return None
-    pairs, own = _same(start.info.classes, classes), network.state_dict()
-    for key in ("head.classify.weight", "head.classify.bias"):
+        return Transfer(parts=parts) if parts else None
+    pairs = {} if "head" in parts else _same(start.info.classes, classes)
+    for key in _LAST:
         merged = own[key].clone()
-        merged[list(pairs)] = weights[key][list(pairs.values())].to(merged)
+        merged[list(pairs)] = given[key][list(pairs.values())].to(merged)
         weights[key] = merged
     network.load_state_dict(weights)
     return Transfer(
         {classes.names[new]: start.info.classes.names[old] for new, old in pairs.items()},
         [name for new, name in enumerate(classes.names) if new not in pairs],
         [name for old, name in enumerate(start.info.classes.names) if old not in pairs.values()],
+        parts,
     )
+
+
+def _fits(part: str, given: dict[str, Tensor], own: dict[str, Tensor]) -> bool:
+    """Whether a part has the same weights in both networks, the number of classes apart."""
+    shapes = [
+        {
+            key: value.shape[1:] if key in _LAST else value.shape
+            for key, value in weights.items()
+            if key.partition(".")[0] == part
+        }
+        for weights in (given, own)
+    ]
+    return shapes[0] == shapes[1]
 
 
 def _same(old: ClassSet, new: ClassSet) -> dict[int, int]:

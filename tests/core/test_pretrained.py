@@ -109,5 +109,5 @@ def test_a_run_for_larger_views_starts_with_other_dilations() -> None:
 def test_no_run_starts_from_a_model_that_does_not_fit(given: NetworkConfig, wanted: NetworkConfig) -> None:
     with torch.device("meta"):
         start = model(given)
-    with pytest.raises(ConfigError, match="another network than the recipe's"):
+    with pytest.raises(ConfigError, match="has another encoder"):
         check_start(start, wanted)

@@ -169,7 +169,7 @@ def test_start_from_a_model_remembers_it(tree: Path, tmp_path: Path) -> None:
     assert before["data"]["train"] == "tree/val" and before["recipe"]["steps"] == 1
     assert (before["file"], before["sha256"]) == ("model.safetensors", digest)
     other = replace(SMALL, network=NetworkConfig(depth=34))
-    with pytest.raises(ConfigError, match="another network"):
+    with pytest.raises(ConfigError, match="has another encoder"):
         train(other, dataset, [], tmp_path / "third", start=start, workers=0)
 
 

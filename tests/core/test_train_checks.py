@@ -57,7 +57,7 @@ def test_another_network_is_no_start(tmp_path: Path) -> None:
     train(first, Frames(noise_frames(2)), [], tmp_path / "first", workers=0)
     start = load_checkpoint(tmp_path / "first/model.safetensors")
     deeper = replace(first, network=NetworkConfig(depth=34))
-    with pytest.raises(ConfigError, match="another network"):
+    with pytest.raises(ConfigError, match="has another encoder"):
         train(deeper, Frames(noise_frames(2)), [], tmp_path / "third", start=start, workers=0)
 
 

@@ -13,6 +13,7 @@ from sernet_core.checkpoint import load_checkpoint, read_info
 from sernet_core.labels import CAMVID, CITYSCAPES, ClassSet
 from sernet_core.network import build_network
 from sernet_core.train import train
+from sernet_core.train.start import check_start
 from sernet_core.train.transfer import start_from
 
 HEAD = ("head.classify.weight", "head.classify.bias")
@@ -63,3 +64,27 @@ def test_training_goes_on_with_other_classes(tmp_path: Path, capsys: pytest.Capt
     assert "dropped: Building, Pole" in text
     info = read_info(tmp_path / "second/model.safetensors")
     assert info.classes == others and info.data["stems"] == ["m0", "m1", "n0", "n1"]
+
+
+def test_a_narrower_decoder_starts_from_nothing(small_model: Path) -> None:
+    start = load_checkpoint(small_model)
+    network = build_network(replace(start.info.network, afn_channels=40))
+    fresh = {key: value.clone() for key, value in network.state_dict().items()}
+    check_start(start, network.config)
+    transfer = start_from(network, start, CAMVID)
+    assert transfer is not None and transfer.parts == ["afn1", "afn2", "head"] and not transfer.kept
+    assert "afn1, afn2, head start from nothing" in str(transfer) and "classes" not in str(transfer)
+    for key, value in network.state_dict().items():
+        kept = key.startswith(("encoder.", "context."))
+        assert torch.equal(value, (start.network.state_dict() if kept else fresh)[key]), key
+
+
+def test_a_new_part_and_other_classes(small_model: Path) -> None:
+    start = load_checkpoint(small_model)
+    network = build_network(replace(start.info.network, classes=19, dbn=not start.info.network.dbn))
+    transfer = start_from(network, start, CITYSCAPES)
+    assert transfer is not None and transfer.parts == ["context"] and transfer.kept["road"] == "Road"
+    network = build_network(replace(start.info.network, classes=19, fusion="add"))
+    transfer = start_from(network, start, CITYSCAPES)
+    assert transfer is not None and transfer.parts == ["head"] and not transfer.kept
+    assert transfer.dropped == list(CAMVID.names) and "go on:   none" in str(transfer)
