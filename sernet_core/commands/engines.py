@@ -63,7 +63,7 @@ def _check(names: list[str], args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from sernet_core.engines.choose import build, reference
-    from sernet_core.engines.parity import compare, street_frames
+    from sernet_core.engines.parity import Parity, compare, street_frames
     from sernet_core.errors import EngineError
 
     source, plan = _source_and_plan(args)
@@ -74,7 +74,14 @@ def _check(names: list[str], args: argparse.Namespace) -> None:
         except EngineError as error:
             faults[name] = str(error)
     engines["eager"] = reference(source, plan)
-    checks = compare(engines["eager"], engines, street_frames(*plan.frame))
+    checks: dict[str, Parity] = {}
+    for name, found in compare(engines["eager"], engines, street_frames(*plan.frame)).items():
+        if isinstance(found, Parity):
+            checks[name] = found
+        elif name == "eager":
+            raise found
+        else:
+            faults[name] = f"engine {name} could not be run: {found}"
     print(f"\n{'engine':<12}{'precision':<12}{'same pixels':>12}{'mIoU':>8}{'time':>8}")
     for name, parity in checks.items():
         share = parity.seconds / checks["eager"].seconds

@@ -12,7 +12,7 @@ from typing import Any
 from sernet_core.engines.base import Engine, Source
 from sernet_core.engines.cache import device_name, weights_hash
 from sernet_core.engines.eager import Eager
-from sernet_core.engines.parity import compare, street_frames
+from sernet_core.engines.parity import Parity, compare, street_frames
 from sernet_core.engines.plan import Plan
 from sernet_core.engines.processor import int8_doubt
 from sernet_core.engines.quantised import Quantised, read_quantised
@@ -186,30 +186,35 @@ def _race(
         crashes: Receives why others could not be built or run.
         stopped: Whether to give up.
     """
-    frames = street_frames(*plan.frame)
     for name in names:
         check_wanted(stopped)
         try:
-            engine = _named(name, source, plan)
-            engine.segment(frames[0])
+            built[name] = _named(name, source, plan)
         except ConfigError:
             raise
-        except Exception as error:  # it may also fail when it runs
-            crashes[name] = str(error) if isinstance(error, EngineError) else _words(error)
-        else:
-            built[name] = engine
+        except SernetError as error:
+            crashes[name] = str(error)
     check_wanted(stopped)
     eager = built["eager"] = reference(source, plan)
     exact = Eager(dataclasses.replace(source, precision="auto"), plan)
-    checks = compare(exact, built, frames)
-    found = ((name, parity.fault(built[name].precision)) for name, parity in checks.items())
-    faults = {name: fault for name, fault in found if fault and name != "eager"}
+    checks: dict[str, Parity] = {}
+    for name, found in compare(exact, built, street_frames(*plan.frame)).items():
+        if isinstance(found, Parity):
+            checks[name] = found
+        else:
+            crashes[name] = str(found) if isinstance(found, EngineError) else _words(found)
+            del built[name]
+    verdicts = ((name, parity.fault(built[name].precision)) for name, parity in checks.items())
+    faults = {name: fault for name, fault in verdicts if fault and name != "eager"}
     sound = [name for name in checks if name not in faults]
-    if source.precision not in ("auto", eager.precision) and len(sound) > 1:
+    if "eager" in sound and source.precision not in ("auto", eager.precision) and len(sound) > 1:
         sound.remove("eager")  # it runs, but not in the precision that was asked for
     handicap = {"eager": EAGER_LEAD}
-    exact_ones = [name for name in sound if name != INT8]
-    winner = min(exact_ones, key=lambda name: checks[name].seconds * handicap.get(name, 1.0))
+    winner = min(
+        (name for name in sound if name != INT8),
+        key=lambda name: checks[name].seconds * handicap.get(name, 1.0),
+        default=INT8 if INT8 in sound else "eager",
+    )
     if INT8 in sound and checks[INT8].seconds * INT8_LEAD < checks[winner].seconds:
         winner = INT8
     return {

@@ -60,24 +60,36 @@ def street_frames(height: int, width: int, count: int = FRAMES) -> list[np.ndarr
 
 def compare(
     reference: Engine, engines: Mapping[str, Engine], frames: Sequence[np.ndarray]
-) -> dict[str, Parity]:
+) -> dict[str, Parity | Exception]:
     """Run engines side by side, in turns on each frame so that a busy moment meets all of them.
 
+    Returns:
+        Each engine's parity. One that fails on a frame, with whatever its library raises, has its error in
+        its place, and runs no further.
+
     Raises:
-        EngineError: The reference gives nothing that can be trusted, or an engine fails.
+        EngineError: The reference gives nothing that can be trusted.
     """
+    truth = [reference.segment(frame).mask for frame in frames]
     times: dict[str, list[float]] = {name: [] for name in engines}
     masks: dict[str, list[np.ndarray]] = {name: [] for name in engines}
-    for engine in engines.values():
-        engine.segment(frames[0])  # the first run is slower
-    truth = [reference.segment(frame).mask for frame in frames]
-    for frame in frames:
+    errors: dict[str, Exception] = {}
+    for turn, frame in enumerate([frames[0], *frames]):
         for name, engine in engines.items():
+            if name in errors:
+                continue
             start = time.perf_counter()
-            masks[name].append(engine.segment(frame).mask)
-            times[name].append(time.perf_counter() - start)
+            try:
+                mask = engine.segment(frame).mask
+            except Exception as error:
+                errors[name] = error
+                continue
+            if turn:  # the first run is slower, and does not count
+                masks[name].append(mask)
+                times[name].append(time.perf_counter() - start)
     return {
-        name: Parity(*likeness(np.stack(truth), np.stack(masks[name])), float(np.median(times[name])))
+        name: errors.get(name)
+        or Parity(*likeness(np.stack(truth), np.stack(masks[name])), float(np.median(times[name])))
         for name in engines
     }
 

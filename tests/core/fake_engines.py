@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sernet_core.engines import choose, registry
-from sernet_core.engines.base import Engine, Segmentation
+from sernet_core.engines.base import NOT_FINITE, Engine, Segmentation
 from sernet_core.engines.eager import Eager
-from sernet_core.engines.parity import street_frames
+from sernet_core.engines.parity import Parity, compare, street_frames
+from sernet_core.errors import EngineError
 from sernet_core.runtime import Segmenter
 
 FRAME = street_frames(64, 96, 1)[0]
@@ -66,6 +68,18 @@ class Weak(Quick):
         raise ValueError("no steam")
 
 
+class Faint(Quick):
+    """Runs for a frame, and fails on the next one."""
+
+    name = "faint"
+    error: Exception = EngineError(NOT_FINITE)
+
+    def segment(self, image: np.ndarray, *, confidence: bool = False) -> Segmentation:
+        if self._seen and image.tobytes() not in self._seen:
+            raise self.error
+        return super().segment(image, confidence=confidence)
+
+
 def contend_with(monkeypatch: pytest.MonkeyPatch, *kinds: type[Engine]) -> None:
     """Make these the engines that "auto" compares with eager."""
     Quick.built = 0
@@ -74,6 +88,19 @@ def contend_with(monkeypatch: pytest.MonkeyPatch, *kinds: type[Engine]) -> None:
         monkeypatch.setitem(registry.ENGINES, kind.name, f"{kind.__module__}:{kind.__name__}")
     monkeypatch.setattr("sernet_core.runtime.CHOICES", ("auto", *registry.ENGINES))
     monkeypatch.setitem(choose.CONTENDERS, "cpu", tuple(kind.name for kind in kinds))
+
+
+def timed(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
+    """Have "auto" compare engines as ever, but with these times: the machine's own would decide at random."""
+
+    def judge(reference: Engine, engines: Mapping[str, Engine], frames: Sequence[np.ndarray]):
+        checks = compare(reference, engines, frames)
+        return {
+            name: dataclasses.replace(found, seconds=seconds[name]) if isinstance(found, Parity) else found
+            for name, found in checks.items()
+        }
+
+    monkeypatch.setattr(choose, "compare", judge)
 
 
 def load(model: Path, folder: Path, engine: str = "auto", **settings) -> Segmenter:

@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
-from fake_engines import FRAME, Broken, Liar, Quick, Weak, contend_with, load, until
+import torch
+from fake_engines import FRAME, Broken, Faint, Liar, Quick, Weak, contend_with, load, timed, until
 
 from sernet_core.engines import base, choose, pool
-from sernet_core.engines.base import Engine, Segmentation, missing_packages
+from sernet_core.engines.base import NOT_FINITE, Engine, Segmentation, missing_packages
+from sernet_core.engines.eager import Eager
 from sernet_core.engines.parity import Parity, compare
 from sernet_core.engines.plan import Plan
 from sernet_core.errors import ConfigError, EngineError
@@ -84,6 +86,52 @@ def test_slower_ones_lose(small_model, tmp_path, contend, monkeypatch) -> None:
     assert segmenter.engine == "eager" and segmenter.engine_fault == ""  # it is the fastest: no fault
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (EngineError(NOT_FINITE), NOT_FINITE),
+        (torch.OutOfMemoryError("no room"), "OutOfMemoryError: no room"),
+        (MemoryError("no room"), "MemoryError: no room"),
+    ],
+)
+def test_one_that_fails_on_a_later_frame_is_out_and_the_others_race(
+    small_model, tmp_path, contend, monkeypatch, caplog, error: Exception, words: str
+) -> None:
+    monkeypatch.setattr(Faint, "error", error)
+    timed(monkeypatch, quick=0.1, eager=1.0)
+    contend(Faint, Quick)
+    segmenter = load(small_model, tmp_path)
+    segmenter.segment(FRAME)
+    assert segmenter.engine == "quick" and segmenter.engine_fault == ""
+    assert f"faint is out: {words}" in caplog.text
+    contend(Faint)
+    segmenter = load(small_model, tmp_path)
+    segmenter.segment(FRAME)
+    assert segmenter.engine == "eager" and segmenter.engine_fault == f"faint: {words}"
+
+
+def test_eager_in_a_precision_that_it_fails_in_is_out_like_others(
+    small_model, tmp_path, contend, monkeypatch
+) -> None:
+    """A CUDA device's float16 may overflow where float32 does not; bfloat16 stands for it here."""
+    run = Eager.segment
+
+    def overflow(engine: Eager, image: np.ndarray, *, confidence: bool = False) -> Segmentation:
+        if type(engine) is Eager and engine.precision == "bf16":
+            raise EngineError(NOT_FINITE)
+        return run(engine, image, confidence=confidence)
+
+    monkeypatch.setattr(Eager, "segment", overflow)
+    timed(monkeypatch, quick=0.1)
+    contend(Quick)
+    segmenter = load(small_model, tmp_path, precision="bf16")
+    segmenter.segment(FRAME)
+    assert (segmenter.engine, segmenter.precision) == ("quick", "bf16")
+    contend(Broken)
+    engine = choose.choose("auto", segmenter._source, Plan((64, 96), (64, 96), 16))
+    assert engine.engine.name == "eager" and f"eager: {NOT_FINITE}" in engine.fault
+
+
 def good(_reference: object, engines: Mapping[str, Engine], _frames: object) -> dict[str, Parity]:
     """A comparison that all pass, and eager as the slowest."""
     return {name: Parity(1.0, 100.0, float(name == "eager")) for name in engines}
@@ -94,7 +142,7 @@ def test_a_crash_is_told_and_forgotten(
     small_model, tmp_path, contend, monkeypatch, failing: type[Engine]
 ) -> None:
     contend(Quick)
-    monkeypatch.setattr(choose, "compare", good)
+    timed(monkeypatch, quick=0.1, eager=1.0)
     with monkeypatch.context() as patch:
         for method in ("__init__", "segment"):
             patch.setattr(Quick, method, getattr(failing, method))

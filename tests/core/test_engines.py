@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fake_engines import Weak, contend_with
 from torch import nn
 
 from sernet_core.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
@@ -320,6 +321,18 @@ def test_command_lists_and_checks(small_model: Path, capsys: pytest.CaptureFixtu
     assert set(checked) == {name for name, word in listed.items() if word == "yes"}
     assert checked["eager"] == ["fp32", "100.00%", "100.00", "1.00x"]
     assert all(float(row[1].rstrip("%")) > 99.9 for row in checked.values())
+
+
+def test_command_tells_of_an_engine_that_fails_when_it_runs(
+    small_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contend_with(monkeypatch, Weak)
+    for name in set(OTHERS):
+        monkeypatch.delitem(ENGINES, name)
+    assert main(["engines", "--device", "cpu", "--check", "--model", str(small_model), "--threads", "1"]) == 0
+    table, _, fault = capsys.readouterr().out.rstrip().rpartition("\n")
+    assert fault == "engine weak could not be run: no steam"
+    assert table.splitlines()[-1].split() == ["eager", "fp32", "100.00%", "100.00", "1.00x"]
 
 
 @pytest.mark.parametrize(
