@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,10 @@ from sernet_core.errors import ConfigError
 
 ENTRY = "entry.json"
 VALUE = "value.json"
+ROOM = 2**20  # bytes; a folder that has no room for so many has none for an entry
+FULL = (errno.ENOSPC, errno.EDQUOT)
+LEFTOVER = re.compile(r"\.\w+-[0-9a-f]{16}\.\w{8}")  # `_beside`
+LEFTOVER_AGE = 86400  # seconds; no build takes as long
 _log = logging.getLogger(__name__)
 
 
@@ -60,8 +68,7 @@ class EngineCache:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.folder):
-                pass
+            _probe(self.folder)
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -71,20 +78,30 @@ class EngineCache:
         Raises:
             ConfigError: It cannot be written, and there is to be no other.
         """
+        if self._temporary is not None:
+            return Path(self._temporary.name)
         try:
             self.check()
             return self.folder
         except ConfigError as error:
-            if not self._spare:
-                raise
-            if self._temporary is None:
-                try:
-                    self._temporary = tempfile.TemporaryDirectory(prefix="sernet_engines_")
-                except OSError:  # no room there either
-                    raise error from None
-                self.fault = f"built engines are not kept: {error}"
-                _log.warning("%s", self.fault)
-            return Path(self._temporary.name)
+            return self._spare_folder(error)
+
+    def _spare_folder(self, error: ConfigError) -> Path:
+        """The temporary folder, which from now on takes the place of the one that cannot be written.
+
+        Raises:
+            ConfigError: The error given: there is to be no other folder, or no room for it either.
+        """
+        if not self._spare:
+            raise error
+        if self._temporary is None:
+            try:
+                self._temporary = tempfile.TemporaryDirectory(prefix="sernet_engines_")
+            except OSError:
+                raise error from None
+            self.fault = f"built engines are not kept: {error}"
+            _log.warning("%s", self.fault)
+        return Path(self._temporary.name)
 
     def files(self, name: str, key: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
         """Folder with the files of an entry, built if it is not there, is damaged or is to be updated.
@@ -98,9 +115,7 @@ class EngineCache:
             ConfigError: The cache cannot be written.
         """
         entry, there = self._find(name, key)
-        if not there:
-            self._write(entry, key, build)
-        return entry
+        return entry if there else self._write(entry, key, build)
 
     def record(
         self,
@@ -150,27 +165,49 @@ class EngineCache:
             _log.warning("%s is damaged and is built anew", entry)
         return False
 
-    def _write(self, entry: Path, key: Mapping[str, Any], build: Callable[[Path], object]) -> None:
+    def _write(self, entry: Path, key: Mapping[str, Any], build: Callable[[Path], object]) -> Path:
+        """Where an entry was written: in its place, or in the temporary folder if there is no room there."""
+        while True:
+            try:
+                self._fill(entry, key, build)
+                return entry
+            except OSError as error:
+                fault = self._unwritable(error)
+                if entry.parent != self.folder:
+                    raise fault from error
+                entry = self._spare_folder(fault) / entry.name
+
+    def _fill(self, entry: Path, key: Mapping[str, Any], build: Callable[[Path], object]) -> None:
+        """Build an entry beside its place and move it there.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        _remove_leftovers(entry.parent)
+        work = _beside(entry)
         try:
-            work = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=entry.parent))
-        except OSError as error:
-            raise self._unwritable(error) from error
-        try:
-            build(work)
+            try:
+                build(work)
+            except OSError:
+                raise
+            except Exception:  # some libraries have another type for a disk that is full
+                _probe(work)
+                raise
             files = {path.name: file_hash(path) for path in sorted(work.iterdir())}
             text = json.dumps({"key": dict(key), "files": files}, indent=2)
             (work / ENTRY).write_text(text + "\n")
-            _put(work, entry)
+            # Another process may use by now what it has built from the same key.
+            if self.updates or not _is_whole(entry, key):
+                _put(work, entry)
             self._fresh.add(entry)
-        except OSError as error:
-            raise self._unwritable(error) from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
     def _unwritable(self, error: OSError) -> ConfigError:
+        remedy = "Make room there" if error.errno in FULL else "Make it writable"
         return ConfigError(
-            f"engine_cache_dir: {self.folder} cannot be written: {error.strerror or error}. Make it "
-            "writable, name another folder with engine_cache_dir, or use the engine eager, which needs none"
+            f"engine_cache_dir: {self.folder} cannot be written: {error.strerror or error}. {remedy}, "
+            "name another folder with engine_cache_dir, or use the engine eager, which needs none"
         )
 
 
@@ -199,20 +236,46 @@ def device_name(device: str) -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "cpu")
 
 
+def _probe(folder: Path) -> None:
+    """Write something, which goes at once.
+
+    Raises:
+        OSError: The folder cannot be written, or is full.
+    """
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        left = memoryview(bytes(ROOM))
+        while left:
+            left = left[file.write(left) :]
+
+
+def _beside(entry: Path) -> Path:
+    """A new folder beside an entry, on the same disk, whose name tells whose it is."""
+    return Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=entry.parent))
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what processes have left beside their entries that were killed while they wrote."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if LEFTOVER.fullmatch(path.name) and time.time() - path.lstat().st_mtime > LEFTOVER_AGE:
+                shutil.rmtree(path, ignore_errors=True)
+
+
 def _put(work: Path, entry: Path) -> None:
     """Move a finished folder to its place, in one step, and an old one out of the way."""
     work.chmod(0o755)
     if entry.exists():
-        old = Path(tempfile.mkdtemp(prefix=".old.", dir=entry.parent))
+        old = _beside(entry)
         try:
-            entry.replace(old)
+            with suppress(FileNotFoundError):  # another process that updates has just moved it
+                entry.replace(old / entry.name)
         finally:
             shutil.rmtree(old, ignore_errors=True)
     try:
         work.replace(entry)
-    except OSError:
+    except OSError as error:
         # Another process was faster; its entry was built from the same key.
-        if not (entry / ENTRY).is_file():
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import resource
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from sernet_core.engines import cache as cache_module
 from sernet_core.engines.cache import EngineCache, weights_hash
 from sernet_core.errors import ConfigError
 
@@ -72,11 +77,119 @@ def test_another_process_was_faster(tmp_path: Path) -> None:
 
     def slow(folder: Path) -> None:
         EngineCache(tmp_path).files("steam", KEY, fast)
-        Builder()(folder)
+        (folder / "model.bin").write_text("the same, later")
 
     entry = EngineCache(tmp_path).files("steam", KEY, slow)
-    assert (entry / "model.bin").read_text() == "build 1"
+    assert (entry / "model.bin").read_text() == "build 1"  # the other one may be reading it
     assert [path.name for path in tmp_path.iterdir()] == [entry.name]
+
+
+@pytest.mark.parametrize("puts", [False, True])
+def test_two_processes_that_update_one_entry(tmp_path: Path, monkeypatch, puts: bool) -> None:
+    """The other one moves the old entry away, and perhaps puts its own, between our look and our move."""
+    entry = EngineCache(tmp_path).files("steam", KEY, Builder())
+    replace, elsewhere = Path.replace, tmp_path / "elsewhere"
+
+    def late(self: Path, target: Path) -> Path:
+        if self == entry and not elsewhere.exists():
+            replace(entry, elsewhere)
+        elif self.name.startswith(".") and puts and not entry.exists():
+            (entry / "sub").mkdir(parents=True)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", late)
+    assert EngineCache(tmp_path, update=True).files("steam", KEY, Builder()) == entry
+    assert (entry / ("sub" if puts else "model.bin")).exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", entry.name]
+
+
+def full() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("says", ["OSError", "RuntimeError"])
+def test_a_disk_that_fills_up_during_a_build(tmp_path: Path, monkeypatch, says: str) -> None:
+    """It is told as such, also where a library has its own type for it; and the spare folder is tried."""
+
+    def probe(folder: Path) -> None:
+        if any(folder.parent.glob(".steam-*/half")) and tmp_path in folder.parents:
+            raise full()
+
+    def build(folder: Path) -> None:
+        (folder / "half").write_text("half")
+        if tmp_path in folder.parents:
+            raise full() if says == "OSError" else RuntimeError("basic_ios::clear: iostream error")
+        (folder / "model.bin").write_text("whole")
+
+    monkeypatch.setattr(cache_module, "_probe", probe)
+    with pytest.raises(ConfigError, match=r"written: No space left.*\. Make room there, name another"):
+        EngineCache(tmp_path).files("steam", KEY, build)
+    cache = EngineCache(tmp_path, spare=True)
+    for _ in range(2):
+        file = cache.files("steam", KEY, build) / "model.bin"
+        assert file.read_text() == "whole" and tmp_path not in file.parents
+    assert "not kept: engine_cache_dir: " in cache.fault and "No space left" in cache.fault
+    # What is built later goes there at once.
+    built = []
+    cache.files("other", KEY, lambda folder: (build(folder), built.append(folder)))
+    assert len(built) == 1 and list(tmp_path.iterdir()) == []
+
+
+def test_a_build_that_fails_with_room_left_fails_as_it_is_and_once(tmp_path: Path) -> None:
+    tries = []
+
+    def build(folder: Path) -> None:
+        tries.append(folder)
+        raise RuntimeError("the boiler burst")
+
+    cache = EngineCache(tmp_path, spare=True)
+    with pytest.raises(RuntimeError, match="boiler"):
+        cache.files("steam", KEY, build)
+    assert len(tries) == 1 and cache.fault == ""
+
+
+def test_a_folder_without_room_is_found_before_the_build(tmp_path: Path) -> None:
+    build = Builder()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, limits[1]))  # stands for the room on a disk
+    try:
+        with pytest.raises(ConfigError, match="cannot be written: File too large"):
+            EngineCache(tmp_path).files("steam", KEY, build)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert build.calls == 0 and list(tmp_path.iterdir()) == []
+
+
+def test_what_killed_processes_left_goes_after_a_day(tmp_path: Path) -> None:
+    cache = EngineCache(tmp_path)
+    entry = cache.files("steam", KEY, Builder())
+    names = {
+        "old build": f".{entry.name}.k2_4abcd",
+        "new build": f".{entry.name}.zzzzzzzz",
+        "somebody else's": ".config.abcdefgh",
+    }
+    for what, name in names.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half").write_text("half")
+        if what != "new build":
+            os.utime(tmp_path / name, (0, time.time() - 2 * 86400))
+    os.utime(entry, (0, 0))
+    other = cache.files("other", KEY, Builder())
+    assert {path.name for path in tmp_path.iterdir()} == {
+        entry.name,
+        other.name,
+        names["new build"],
+        names["somebody else's"],
+    }
+
+
+def test_a_killed_build_leaves_what_is_known_as_a_leftover(tmp_path: Path) -> None:
+    """As long as the names are ours: the folder is the user's, and may hold anything."""
+    seen = []
+    cache = EngineCache(tmp_path, update=True)
+    for _ in range(2):
+        cache.files("steam", KEY, lambda folder: seen.append(folder.name))
+    assert seen and all(cache_module.LEFTOVER.fullmatch(name) for name in seen)
 
 
 @pytest.mark.parametrize("use", ["files", "check"])
