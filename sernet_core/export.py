@@ -21,7 +21,7 @@ from sernet_core.engines.device import lean_network
 from sernet_core.engines.eager import PRECISIONS
 from sernet_core.engines.graph import INPUT, LARGEST, FrameNetwork, export_graph
 from sernet_core.engines.onnx import write_onnx
-from sernet_core.engines.openvino import converted, import_openvino, shared_core
+from sernet_core.engines.openvino import converted, save, shared_core
 from sernet_core.engines.parity import Parity, likeness, street_frames
 from sernet_core.engines.registry import engine_class
 from sernet_core.engines.tensorrt import TensorRt
@@ -102,7 +102,7 @@ def _write_openvino(graph: torch.export.ExportedProgram, path: Path, metadata: M
         port.set_names({name})
     for key, value in metadata.items():
         model.set_rt_info(value, ["sernet", key])
-    import_openvino().save_model(model, path, compress_to_fp16=False)
+    save(model, path)
 
 
 def _read_openvino(path: Path) -> tuple[Metadata, Runner]:

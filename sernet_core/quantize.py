@@ -15,7 +15,7 @@ from sernet_core.datasets import Dataset
 from sernet_core.engines.base import Source, missing_packages
 from sernet_core.engines.cache import file_hash, weights_hash
 from sernet_core.engines.graph import INPUT, export_graph
-from sernet_core.engines.openvino import converted, import_openvino, name_ports, no_reports
+from sernet_core.engines.openvino import converted, name_ports, no_reports, save
 from sernet_core.engines.quantised import SECTION, quantised_path
 from sernet_core.engines.turn import alone
 from sernet_core.errors import ConfigError, InputError
@@ -105,10 +105,9 @@ def _save(model: Any, path: Path) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder:
             draft = Path(folder) / path.name
-            save = import_openvino().save_model
-            save(model, draft, compress_to_fp16=False)
+            save(model, draft)
             model.set_rt_info(file_hash(draft.with_suffix(".bin")), [SECTION, "bin_sha256"])
-            save(model, draft, compress_to_fp16=False)
+            save(model, draft)
             # Where the .xml is, its weights are: an old one goes first, the new one comes last.
             path.unlink(missing_ok=True)
             draft.with_suffix(".bin").replace(path.with_suffix(".bin"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import threading
 from collections.abc import Iterator
@@ -75,13 +76,28 @@ def convert(source: Source, path: Path, batch: int = 1) -> None:
     """Write the network as OpenVINO's model: an .xml and a .bin file; height and width stay free."""
     model = converted(export_graph(source.model.copied(), source.stride, batch=batch))
     name_ports(model)
-    import_openvino().save_model(model, path, compress_to_fp16=False)
+    save(model, path)
 
 
 def converted(graph: torch.export.ExportedProgram) -> Any:
     """A traced graph as OpenVINO's model."""
     with alone(), no_deprecations():
         return import_openvino().convert_model(graph)
+
+
+def save(model: Any, path: Path) -> None:
+    """Write a model as it is: an .xml file and a .bin file beside it.
+
+    Raises:
+        OSError: They cannot be written to their end, for which OpenVINO has no words.
+    """
+    try:
+        import_openvino().save_model(model, path, compress_to_fp16=False)
+    except RuntimeError as error:
+        if "iostream error" not in str(error):
+            raise
+        words = "OpenVINO could not write its files to their end, most likely for lack of room"
+        raise OSError(errno.ENOSPC, words) from error
 
 
 def name_ports(model: Any) -> None:

@@ -6,6 +6,8 @@ import errno
 import os
 import resource
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,10 @@ import torch
 from torch import nn
 
 from sernet_core.engines import cache as cache_module
+from sernet_core.engines.base import Source, missing_packages
 from sernet_core.engines.cache import EngineCache, weights_hash
+from sernet_core.engines.choose import build as build_engine
+from sernet_core.engines.plan import Plan
 from sernet_core.errors import ConfigError
 
 KEY = {"weights": "abc", "shape": [64, 96], "versions": {"torch": "1"}}
@@ -148,16 +153,35 @@ def test_a_build_that_fails_with_room_left_fails_as_it_is_and_once(tmp_path: Pat
     assert len(tries) == 1 and cache.fault == ""
 
 
-def test_a_folder_without_room_is_found_before_the_build(tmp_path: Path) -> None:
-    build = Builder()
+@contextmanager
+def short_files() -> Iterator[None]:
+    """No file may get longer than 64 KiB in here, which stands for the room on a disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, limits[1]))  # stands for the room on a disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, limits[1]))
     try:
-        with pytest.raises(ConfigError, match="cannot be written: File too large"):
-            EngineCache(tmp_path).files("steam", KEY, build)
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_folder_without_room_is_found_before_the_build(tmp_path: Path) -> None:
+    build = Builder()
+    with short_files(), pytest.raises(ConfigError, match="cannot be written: File too large"):
+        EngineCache(tmp_path).files("steam", KEY, build)
     assert build.calls == 0 and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.timeout(600)  # tracing takes long on a machine that is busy with other things
+def test_a_model_of_openvino_that_does_not_fit_is_an_error_of_the_folder(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenVINO calls that "basic_ios::clear: iostream error", and removes what it has written."""
+    if fault := missing_packages(("openvino",)):
+        pytest.skip(fault)
+    monkeypatch.setattr(cache_module, "ROOM", 0)
+    source = Source.load(small_model, EngineCache(tmp_path / "cache"), threads=1)
+    with short_files(), pytest.raises(ConfigError, match=r"cannot be written: OpenVINO .*\. Make room there"):
+        build_engine("openvino", source, Plan((64, 96), (64, 96), 16))
 
 
 def test_what_killed_processes_left_goes_after_a_day(tmp_path: Path) -> None:
