@@ -16,6 +16,7 @@ from torch import Tensor
 from sernet_core.checkpoint import CheckpointInfo, load_checkpoint, resolve_model
 from sernet_core.engines.cache import EngineCache, weights_hash
 from sernet_core.engines.graph import FrameNetwork
+from sernet_core.engines.own_code import code_hash
 from sernet_core.engines.plan import Plan
 from sernet_core.engines.threads import compute_with
 from sernet_core.engines.upsample import Upsampler
@@ -84,9 +85,14 @@ class Source:
     def identity(self) -> dict[str, str]:
         """What a cached engine of this network depends on, whatever the engine.
 
-        The same weights can belong to two networks: dilations and gates, for one, have no parameters.
+        The same weights can belong to two networks: dilations and gates, for one, have no parameters. And
+        the code that runs them may be another in the next release.
         """
-        return {"weights": weights_hash(self.model), "network": repr(self.info.network)}
+        return {
+            "weights": weights_hash(self.model),
+            "network": repr(self.info.network),
+            "code": code_hash(),
+        }
 
     @property
     def stride(self) -> int:
