@@ -20,6 +20,7 @@ from sernet_core.devices import resolve_device
 from sernet_core.engines.base import Engine, Segmentation, Source
 from sernet_core.engines.cache import EngineCache, default_folder
 from sernet_core.engines.choose import contenders
+from sernet_core.engines.memory import is_out_of_memory
 from sernet_core.engines.plan import Plan
 from sernet_core.engines.pool import EnginePool
 from sernet_core.engines.registry import CHOICES, PRECISIONS, engine_class
@@ -302,8 +303,8 @@ class Segmenter:
         """What some work for a plan gives; where the memory does not suffice, words that help."""
         try:
             return work()
-        except RuntimeError as error:
-            if not _is_out_of_memory(error):
+        except Exception as error:
+            if not is_out_of_memory(error):
                 raise
             raise EngineError(
                 f"{self.device} has too little memory for a network input of {plan.network[1]}x"
@@ -364,11 +365,6 @@ class Segmenter:
         label = f"{single.name}:{single.precision}"
         engine = self._pool.engine(dataclasses.replace(plan, batch=size), label)
         return engine if engine.name == single.name else None
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    # On a CPU torch has no type of its own for it.
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _check_settings(device: str, engine: str, precision: str, threads: int) -> str:

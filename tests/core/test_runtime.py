@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from sernet_core.checkpoint import load_checkpoint
 from sernet_core.engines import threads
 from sernet_core.engines.eager import Eager
+from sernet_core.engines.registry import engine_class
 from sernet_core.errors import CheckpointError, ConfigError, EngineError, InputError
 from sernet_core.runtime import DeviceMemory, InputSize, Segmenter
 
@@ -146,10 +149,13 @@ def test_cuda_agrees_with_cpu(small_model: Path, precision: str) -> None:
     [
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        MemoryError("Unable to allocate 1.00 GiB for an array"),
+        RuntimeError("Exception from src/core/src/runtime/allocator.cpp:79:\nstd::bad_alloc\n"),
+        type("Fail", (Exception,), {})("[ONNXRuntimeError] : 1 : FAIL : Failed to allocate memory"),
     ],
 )
 def test_too_little_memory_is_told_with_the_remedy_and_passes(
-    small_model: Path, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
+    small_model: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     segmenter = Segmenter.load(small_model)
     image = np.zeros((96, 128, 3), np.uint8)
@@ -163,6 +169,36 @@ def test_too_little_memory_is_told_with_the_remedy_and_passes(
         with pytest.raises(EngineError, match=r"too little memory for a network input of .* input_size"):
             segmenter.segment(image)
     np.testing.assert_array_equal(segmenter.segment(image).mask, whole)
+
+
+@pytest.mark.timeout(600)  # tracing takes long on a machine that is busy with other things
+@pytest.mark.parametrize("engine", ["eager", "openvino", "onnx"])
+def test_too_little_memory_is_told_whatever_the_engines_library_calls_it(
+    small_model: Path, tmp_path: Path, engine: str
+) -> None:
+    """In a process of its own, whose memory ends soon after what it needs for small frames."""
+    if obstacle := engine_class(engine).obstacle("cpu", "auto"):
+        pytest.skip(f"engine {engine}: {obstacle}")
+    script = (
+        "import resource, sys\n"
+        "import numpy as np\n"
+        "from sernet_core.errors import EngineError\n"
+        "from sernet_core.runtime import Segmenter\n"
+        "model, engine, cache = sys.argv[1:]\n"
+        "segmenter = Segmenter.load(model, device='cpu', engine=engine, threads=1, input_size='source',\n"
+        "                           engine_cache_dir=cache)\n"
+        "small, large = (np.zeros((side, side, 3), np.uint8) for side in (64, 4096))\n"
+        "segmenter.segment(small)\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, resource.RLIM_INFINITY))\n"
+        "try:\n"
+        "    segmenter.segment(large)\n"
+        "except EngineError as error:\n"
+        "    print(error)\n"
+    )
+    arguments = [sys.executable, "-c", script, small_model, engine, tmp_path]
+    ended = subprocess.run(arguments, capture_output=True, text=True)
+    assert "cpu has too little memory for a network input of 4096x4096: take a smaller" in ended.stdout, ended
 
 
 def test_threads_are_as_many_as_asked_for_whatever_thread_computes(
