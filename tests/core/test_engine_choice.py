@@ -31,12 +31,13 @@ def contend(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return functools.partial(contend_with, monkeypatch)
 
 
-def test_the_fastest_that_agrees_wins(small_model, tmp_path, contend, caplog) -> None:
+def test_the_fastest_that_agrees_wins(small_model, tmp_path, contend, monkeypatch, caplog) -> None:
     contend(Liar, Broken, Weak, Quick)
+    timed(monkeypatch, liar=0.1, quick=0.2, eager=1.0)
     segmenter = load(small_model, tmp_path)
     wanted = Segmenter.load(small_model, device="cpu").segment(FRAME).mask
     assert (segmenter.segment(FRAME).mask == wanted).all()
-    assert segmenter.engine in ("quick", "eager")
+    assert segmenter.engine == "quick"
     assert "liar is out: agrees with eager on" in caplog.text
     assert "weak is out: ValueError: no steam" in caplog.text
     assert "broken is out: engine broken could not be built: RuntimeError: the boiler burst" in caplog.text
@@ -350,14 +351,22 @@ def test_masks_stay_right_while_a_real_engine_builds(small_model, tmp_path) -> N
     assert min((mask == wanted).mean() for mask in served) > 0.999
 
 
-def test_auto_with_the_real_engines(small_model, caplog) -> None:
-    segmenter = Segmenter.load(small_model, device="cpu", engine="auto", threads=1)
-    assert (
-        segmenter.segment(FRAME).mask == Segmenter.load(small_model, device="cpu").segment(FRAME).mask
-    ).mean() > 0.999
-    known = choose.contenders("cpu", "auto")
-    assert segmenter.engine in (*known, "eager")
-    assert "is out" not in caplog.text
+def test_auto_with_the_real_engines(small_model, tmp_path, monkeypatch, caplog) -> None:
+    """Each of them can win, by the times of the race alone."""
+    wanted = Segmenter.load(small_model, device="cpu").segment(FRAME).mask
+    names = choose.contenders("cpu", "auto")
+    if not names:
+        pytest.skip("no engine that auto compares with eager is installed")
+    times = dict.fromkeys((*names, "eager"), 1.0)
+    caplog.set_level("INFO", choose.__name__)
+    for name in names:
+        timed(monkeypatch, **{**times, name: 0.5})
+        with monkeypatch.context() as patch:
+            patch.setattr(choose, "device_name", lambda _, name=name: f"where {name} is fast")  # a new race
+            segmenter = load(small_model, tmp_path, threads=1)
+            assert (segmenter.segment(FRAME).mask == wanted).mean() > 0.999
+        assert segmenter.engine == name and segmenter.engine_fault == ""
+    assert caplog.text.count("auto: ") == len(names) and "is out" not in caplog.text
 
 
 def test_a_size_that_comes_during_a_build_is_built_next(monkeypatch: pytest.MonkeyPatch) -> None:

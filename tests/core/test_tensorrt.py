@@ -99,7 +99,6 @@ def test_export_writes_one_file_for_one_size(
     monkeypatch.setitem(FORMATS, "tensorrt", form)
     assert export(source, "tensorrt", path, (101, 70)) == [path]
     assert [name for name, _, _ in calls] == ["compile", "save", "load"]
-    _bind_all(calls)
     metadata, run = form.read(path)
     assert metadata["size"] == "101x70" and metadata["precision"] == "bf16" and metadata["device"]
     frame = street_frames(70, 101, 1)[0]
@@ -107,13 +106,23 @@ def test_export_writes_one_file_for_one_size(
     assert (run(frame) == wanted).mean() > 0.9
 
 
-def test_calls_fit_the_packages_signatures(small_model: Path, tmp_path: Path, calls: list[Call]) -> None:
+@pytest.mark.parametrize("use", ["engine", "export"])
+def test_calls_fit_the_packages_signatures(
+    small_model: Path, tmp_path: Path, calls: list[Call], monkeypatch: pytest.MonkeyPatch, use: str
+) -> None:
     found = _package_folder()
     if found is None:
         pytest.skip("torch-tensorrt is not installed: pip install --no-deps -r requirements/tensorrt.txt")
-    build("tensorrt", source_of(small_model, tmp_path), PLAN)
+    source = source_of(small_model, tmp_path)
+    if use == "engine":
+        build("tensorrt", source, PLAN)
+    else:
+        monkeypatch.setitem(FORMATS, "tensorrt", replace(FORMATS["tensorrt"], precision="bf16"))
+        export(source, "tensorrt", tmp_path / "street.ep", (96, 64))
     assert {name for name, _, _ in calls} == set(CALLS)
-    _bind_all(calls)
+    for name, args, kwargs in calls:
+        file, function = CALLS[name]
+        _signature(found / file, function).bind(*args, **kwargs)
     with pytest.raises(TypeError, match="enabled_precisions"):  # this check can fail
         _signature(found / "dynamo/_compiler.py", "compile").bind(None, enabled_precisions=set())
 
@@ -145,14 +154,6 @@ def test_the_pins_are_of_one_minor_version() -> None:
 
 def test_it_is_an_engine_like_the_others() -> None:
     assert issubclass(TensorRt, Engine) and TensorRt.resolve("cuda:0", "auto") == "fp16"
-
-
-def _bind_all(calls: list[Call]) -> None:
-    """Hold calls against the package's signatures, where it is installed."""
-    if (found := _package_folder()) is not None:
-        for name, args, kwargs in calls:
-            file, function = CALLS[name]
-            _signature(found / file, function).bind(*args, **kwargs)
 
 
 def _package_folder() -> Path | None:
