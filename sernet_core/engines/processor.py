@@ -15,7 +15,8 @@ def int8_doubt() -> str:
     """Why int8 sums may be wrong on this processor; empty where they are exact.
 
     Without those instructions x86 adds pairs of products up in 16 bits, which saturate: masks may then be
-    worse than those that an int8 model was scored on (OpenVINO's documentation, "saturation issue").
+    worse than those that an int8 model was scored on (OpenVINO's documentation, "saturation issue"). It is a
+    matter of x86 alone: what dot products like ARM's `asimddp` add elsewhere is speed.
     """
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return ""

@@ -25,6 +25,7 @@ def fresh() -> Iterator[None]:
         ("AMD64", "fpu avx2 avx_vnni", ""),
         ("x86_64", "fpu avx2 avx512f", "no VNNI"),
         ("aarch64", "fp asimd", ""),
+        ("aarch64", "fp asimd asimddp", ""),
     ],
 )
 def test_doubt_goes_by_the_flags(
