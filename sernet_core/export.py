@@ -201,8 +201,10 @@ def export(source: Source, kind: str, path: Path, size: tuple[int, int] | None) 
             with alone():
                 form.write(graph, draft, metadata)
             _check(source, form, draft, metadata, shape or (6 * stride, 8 * stride))
-            # The named file comes last: where it is, the others are.
+            # Where the named file is, its others are: an old one goes first, the new one comes last.
             parts = sorted(Path(folder).iterdir(), key=lambda part: part.name == path.name)
+            if len(parts) > 1:
+                path.unlink(missing_ok=True)
             return [part.replace(path.parent / part.name) for part in parts]
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -13,7 +13,7 @@ from sernet_core.cli import main
 from sernet_core.engines.base import Source, missing_packages
 from sernet_core.engines.cache import EngineCache
 from sernet_core.engines.parity import street_frames
-from sernet_core.errors import ConfigError, EngineError
+from sernet_core.errors import ConfigError, EngineError, InputError
 from sernet_core.export import FORMATS, export
 from sernet_core.labels import CAMVID
 from sernet_core.runtime import Segmenter
@@ -87,6 +87,29 @@ def test_a_file_with_other_masks_is_not_kept(
             export(source_of(small_model), "torch", path, (96, 64))
         assert path.read_text() == "what was there before"
         assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("kind", "stays"), [("openvino", False), ("torch", True)])
+def test_no_moment_has_files_of_two_exports(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, stays: bool
+) -> None:
+    """One that is cut off leaves no named file beside the others of a new one; a file alone is replaced."""
+    needs(kind)
+    path = tmp_path / f"street{FORMATS[kind].suffix}"
+    path.write_text("what was there before")
+    replace, seen = Path.replace, []
+
+    def failing(self: Path, target: Path) -> Path:
+        seen.append((target.suffix, path.exists()))
+        if target == path:
+            raise OSError("the lights went out")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", failing)
+    with pytest.raises(InputError, match="cannot be written"):
+        export(source_of(small_model), kind, path, (96, 64))
+    assert seen == ([(".pt2", True)] if stays else [(".bin", False), (".xml", False)])
+    assert path.exists() == stays
 
 
 @pytest.mark.parametrize(
