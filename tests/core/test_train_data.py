@@ -17,11 +17,11 @@ from small_run import SMALL, Frames, noise_frames
 
 from sernet_core.checkpoint import read_info
 from sernet_core.cli import main
-from sernet_core.commands.models import trained_on_val
 from sernet_core.datasets import without
 from sernet_core.errors import CheckpointError, ConfigError, InputError
 from sernet_core.labels import CAMVID, IGNORE, ClassSet
 from sernet_core.media import read_unchanged
+from sernet_core.provenance import saw_val
 from sernet_core.runtime import Segmenter
 from sernet_core.train import load_recipe, train
 from sernet_core.train.extra import Extra
@@ -184,8 +184,12 @@ def test_a_final_run_is_marked(parts: Path, tmp_path: Path, capsys: pytest.Captu
     assert "run on val too: no part of the data was held back" in capsys.readouterr().out
     fold = without(dataset, ["n0"])
     assert describe_origin(load_recipe(recipe), fold, None, None)["parts"] == ["train", "val"]
-    assert trained_on_val({"started_from": {"data": {"parts": ["train", "val"]}}})
-    assert not trained_on_val({"parts": ["train"], "started_from": {"data": {}}})
+    for role in ("started_from", "teacher"):
+        assert saw_val({"train": "camvid/train", role: {"data": {"parts": ["train", "val"]}}})
+    assert saw_val({"train": "camvid/val without a"})
+    assert not saw_val(
+        {"parts": ["train"], "train": "camvid/train", "started_from": {"data": {"train": None}}}
+    )
     again = [*command, "--split", "train+val", "--validate", f"{parts}:val", "--run", str(tmp_path / "other")]
     assert main(again) == 2
     assert main([*command, "--split", "train+train", "--run", str(tmp_path / "twice")]) == 2
