@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from small_run import SMALL, Frames, noise_frames
 
 from sernet_core.checkpoint import read_info
@@ -23,7 +24,7 @@ from sernet_core.labels import CAMVID, IGNORE, ClassSet
 from sernet_core.media import read_unchanged
 from sernet_core.provenance import saw_val
 from sernet_core.runtime import Segmenter
-from sernet_core.train import load_recipe, train
+from sernet_core.train import load_recipe, loop, train
 from sernet_core.train.extra import Extra
 from sernet_core.train.origin import describe_origin
 from sernet_core.train.parts import open_parts
@@ -265,3 +266,18 @@ def test_no_tensorboard_is_no_obstacle(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     assert train(PLAIN, Frames(noise_frames(2)), [], tmp_path, workers=0)
     assert (tmp_path / "history.csv").is_file() and not (tmp_path / "events").exists()
+
+
+def test_masks_are_drawn_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a run has begun and before its first score, and the weights do not feel it."""
+    recipe = replace(PLAIN, steps=3, validate_every=3)
+    dataset, split = Frames(noise_frames(2)), Frames(noise_frames(2, "v"), "held")
+    assert train(recipe, dataset, [split], tmp_path / "late", workers=0)
+    monkeypatch.setattr(loop, "EARLY", 1)
+    assert train(recipe, dataset, [split], tmp_path / "early", workers=0)
+    sheets = [
+        sorted(path.name for path in (tmp_path / run / "samples").iterdir()) for run in ("late", "early")
+    ]
+    assert sheets == [["held-000003.png"], ["held-000001.png", "held-000003.png"]]
+    late, early = (load_file(tmp_path / run / "state.safetensors") for run in ("late", "early"))
+    assert all(torch.equal(value, early[key]) for key, value in late.items())
