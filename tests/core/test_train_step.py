@@ -118,6 +118,11 @@ def test_parts_give_the_gradient_of_the_whole(change: dict[str, object], near: f
     assert _distance(_learn(recipe), _learn(replace(recipe, accumulate=4))) > 0.05
 
 
+def test_too_few_crops_for_a_norm_are_named() -> None:
+    with pytest.raises(ConfigError, match=r"batch_size: 1 crop\(s\) at once are too few for a norm"):
+        _learn(replace(DROPOUT, batch_size=2, accumulate=2), 1)
+
+
 def test_parts_learn_as_much_from_a_teacher(small_model: Path) -> None:
     teacher = Teacher(load_checkpoint(small_model), torch.device("cpu"), mixed=False)
     recipe = replace(SGD, batch_size=4, batch_norm="frozen", distil_weight=3.0)
