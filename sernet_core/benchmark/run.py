@@ -26,7 +26,7 @@ from sernet_core.benchmark.gather import Missing, gather
 from sernet_core.benchmark.page import render
 from sernet_core.benchmark.picture import picture_entries, scores_of
 from sernet_core.benchmark.settings import Settings
-from sernet_core.benchmark.timing import WARM_UP, Times, interleave, speedup, summary
+from sernet_core.benchmark.timing import WARM_UP, Times, interleave, paired, speedup, summary
 from sernet_core.checkpoint import read_info
 from sernet_core.engines.cache import device_name
 from sernet_core.engines.parity import FRAMES, street_frames
@@ -237,7 +237,7 @@ def _row(
     for base in ("network", "inference"):
         if base in stages:
             row[f"over_{base}"] = speedup(own, stages[base])
-            beyond = [mine - other for mine, other in zip(own, stages[base], strict=True)]
+            beyond = [mine - other for mine, other in paired(own, stages[base])]
             row[f"beyond_{base}_ms"] = summary(beyond)["median_ms"]
     if entry.work is not None and rates is not None and entry.case.precision in HALF:
         row["floor_ms"] = round(entry.work.floor_ms(rates), 4)

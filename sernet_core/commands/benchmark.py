@@ -6,7 +6,8 @@ tutorials show stands beside. `ros2 run sernet_ros benchmark` has the same optio
 an image message to its mask, through a running node. Last comes the picture of accuracy against latency,
 frame to mask: each model at the size that its accuracy was measured at. Results are written after each size
 (benchmark.json, .csv, .html), and the same command goes on where it was interrupted. Only ratios of one run
-mean something on a machine that does other things too.
+mean something on a machine that does other things too. Whatever takes over 0.3 s leaves the turns after ten
+rounds, and the rest goes on: "runs" says how many a time has, and a ratio is of the rounds that both had.
 
 Peers are networks by others, with random weights: they are compared by the time of the network alone, on
 every engine but auto and int8, which need trained weights. Two of them need requirements/benchmark.txt. One
@@ -80,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threads", type=whole(0), default=0, help="CPU threads (default: 0, the engine's choice)"
     )
     parser.add_argument(
-        "--repeats", type=whole(1), help="rounds (default: 30; ten where a frame takes over 0.3 s)"
+        "--repeats", type=whole(1), help="rounds (default: 30); what takes over 0.3 s leaves after ten"
     )
     parser.add_argument("--quick", action="store_true", help="one size, ten rounds")
     parser.add_argument(
@@ -158,7 +159,7 @@ def tell(report: Mapping[str, Any], out: Path) -> int:
     from sernet_core.benchmark.run import PAGE
 
     print(
-        f"{'model':<22}{'engine':<22}{'size':>10}{'level':>9}{'speed-up':>10}{'median':>11}"
+        f"{'model':<22}{'engine':<22}{'size':>10}{'level':>9}{'speed-up':>10}{'median':>11}{'runs':>6}"
         f"{'over network':>15}{'beyond it':>13}"
     )
     for row in report["rows"]:
@@ -169,7 +170,7 @@ def tell(report: Mapping[str, Any], out: Path) -> int:
             over = f"{row['over_network']['median']:>14.2f}x{row['beyond_network_ms']:>10.1f} ms"
         print(
             f"{row['model']:<22}{label_of(row):<22}{row['width']:>5}x{row['height']:<4}{row['level']:>9}"
-            f"{row['speedup']['median']:>9.2f}x{row['median_ms']:>8.1f} ms{over}"
+            f"{row['speedup']['median']:>9.2f}x{row['median_ms']:>8.1f} ms{row['runs']:>6}{over}"
         )
     print(f"\nwritten: {out / PAGE} (and .json, .csv)")
     for title, reasons in (("left out", report["left_out"]), ("not timed", report["faults"])):

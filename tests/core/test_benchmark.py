@@ -24,6 +24,7 @@ from sernet_core.benchmark.settings import Settings
 from sernet_core.benchmark.timing import SLOW_REPEATS, WARM_UP, interleave, speedup, summary, timed
 from sernet_core.checkpoint import load_checkpoint
 from sernet_core.cli import main
+from sernet_core.commands import benchmark as command
 from sernet_core.engines.base import Source
 from sernet_core.engines.cache import EngineCache
 from sernet_core.engines.choose import build
@@ -62,16 +63,45 @@ def test_tasks_take_turns_on_the_same_frames() -> None:
     assert times["a"] == pytest.approx([0.1] * 4) and times["b"] == pytest.approx([0.02] * 4)
 
 
-def test_slow_tasks_are_repeated_less() -> None:
+def test_a_slow_task_leaves_and_the_others_go_on() -> None:
     clock, calls = Clock(), []
 
-    def slow(_: int) -> None:
-        calls.append(1)
-        clock.now += 0.4
+    def task(name: str, seconds: float):
+        def work(_: int) -> None:
+            calls.append(name)
+            clock.now += seconds
 
-    assert len(interleave({"slow": slow}, 1, 30, clock=clock)["slow"]) == SLOW_REPEATS
-    assert len(calls) == 2 * (SLOW_REPEATS + WARM_UP)
-    assert len(interleave({"slow": slow}, 1, 5, clock=clock)["slow"]) == 5
+        return work
+
+    tasks = {"slow": task("slow", 0.4), "quick": task("quick", 0.01), "other": task("other", 0.02)}
+    times = interleave(tasks, 1, 30, clock=clock)
+    assert {name: len(values) for name, values in times.items()} == {
+        "slow": SLOW_REPEATS,
+        "quick": 30,
+        "other": 30,
+    }
+    assert calls.count("slow") == 2 * (SLOW_REPEATS + WARM_UP) and calls.count("quick") == 2 * (30 + WARM_UP)
+    after = calls[3 * 2 * (SLOW_REPEATS + WARM_UP) :]
+    assert after[:8:2] in (["quick", "other", "other", "quick"], ["other", "quick", "quick", "other"])
+    assert len(interleave({"slow": task("slow", 0.4)}, 1, 5, clock=clock)["slow"]) == 5
+
+
+def test_one_slow_call_makes_no_slow_task() -> None:
+    """The warm-up least of all, in which a library may still build something."""
+    clock, calls = Clock(), []
+
+    def work(_: int) -> None:
+        calls.append(1)
+        clock.now += 9.0 if len(calls) < 6 else 0.01
+
+    assert len(interleave({"a": work}, 1, 30, clock=clock)["a"]) == 30
+
+
+def test_a_ratio_is_of_the_rounds_that_both_have_had() -> None:
+    # The first task left after two rounds; what the other did later belongs to no pair.
+    found = {"median": 2.0, "p25": 2.0, "p75": 2.0, "rounds": 2}
+    assert speedup([1.0, 8.0], [0.5, 4.0, 50.0]) == speedup([1.0, 8.0, 50.0], [0.5, 4.0]) == found
+    assert summary([0.5, 4.0, 50.0])["runs"] == 3
 
 
 def test_statistics_against_hand_arithmetic() -> None:
@@ -80,8 +110,13 @@ def test_statistics_against_hand_arithmetic() -> None:
     assert (values["p25_ms"], values["p75_ms"], values["p99_ms"]) == (26, 76, 100)
     assert (values["min_ms"], values["max_ms"]) == (1, 101)
     # Round by round: a busy second round slows both and changes no ratio.
-    assert speedup([1.0, 9.0, 1.0], [0.5, 4.5, 0.25]) == {"median": 2.0, "p25": 2.0, "p75": 3.0}
-    assert speedup([1.0], [0.5]) == {"median": 2.0, "p25": 2.0, "p75": 2.0}
+    assert speedup([1.0, 9.0, 1.0], [0.5, 4.5, 0.25]) == {
+        "median": 2.0,
+        "p25": 2.0,
+        "p75": 3.0,
+        "rounds": 3,
+    }
+    assert speedup([1.0], [0.5]) == {"median": 2.0, "p25": 2.0, "p75": 2.0, "rounds": 1}
 
 
 def test_tutorial_pipeline_gives_the_same_overlay(small_model: Path) -> None:
@@ -190,6 +225,31 @@ def test_peers_stand_beside_and_what_is_missing_says_so(small_model: Path, tmp_p
     assert f"{of_peers[0]['over_first']['median']:.2f}x" in page
 
 
+def test_page_and_table_say_how_many_runs_a_figure_has(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The network is slow and leaves early; frame to mask has more runs, and its ratios those of both."""
+    real = module.interleave
+
+    def shortened(tasks, frames: int, repeats: int, **options):
+        times = real(tasks, frames, repeats, **options)
+        return {name: values[:2] if name.endswith(" network") else values for name, values in times.items()}
+
+    monkeypatch.setattr(module, "interleave", shortened)
+    report = run(settings_of(small_model, sizes=((96, 64),), repeats=3), tmp_path, quiet=True)
+    rows = {row["level"]: row for row in report["rows"] if row["engine"] == "eager"}
+    assert (rows["network"]["runs"], rows["mask"]["runs"]) == (2, 3)
+    assert rows["mask"]["speedup"]["rounds"] == 3 and rows["mask"]["over_network"]["rounds"] == 2
+    page = (tmp_path / "benchmark.html").read_text()
+    assert "; 2)</td>" in page and "; 3)</td>" in page and "<td>2 to 3</td>" in page
+    with (tmp_path / "benchmark.csv").open() as file:
+        line = next(line for line in csv.DictReader(file) if line["level"] == "mask")
+    assert (line["runs"], line["speedup_rounds"], line["over_network_rounds"]) == ("3", "3", "2")
+    command.tell(report, tmp_path)
+    head, line, *_ = capsys.readouterr().out.splitlines()
+    assert head.split()[6] == "runs" and line.split()[8] == "2"
+
+
 def test_further_tasks_take_turns_and_tell_their_stages(small_model: Path, tmp_path: Path) -> None:
     asked: list[int] = []
 
@@ -284,7 +344,6 @@ def test_auto_shows_what_it_chose(
 def test_default_engines_hold_int8_where_a_model_has_it(
     small_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sernet_core.commands import benchmark as command
     from sernet_core.engines import choose
 
     monkeypatch.setattr(choose, "contenders", lambda *_: ["openvino"])
