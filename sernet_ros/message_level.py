@@ -41,14 +41,16 @@ class NodeUnderTest(Node):
 
     Args:
         namespace: Of the node.
+        child: Its process.
         frames: uint8 (H, W, 3) RGB; they are sent as bgr8, as cameras do.
 
     Attributes:
         asked: Each frame of `ask`.
     """
 
-    def __init__(self, namespace: str, frames: Sequence[np.ndarray]) -> None:
+    def __init__(self, namespace: str, child: Child, frames: Sequence[np.ndarray]) -> None:
         super().__init__("benchmark", namespace=namespace)
+        self._child = child
         self._images = self.create_publisher(Image, "image", QoSProfile(depth=1))
         self.create_subscription(Image, "semantic_mask", self._note_mask, QoSProfile(depth=1))
         self._messages = [fill(Image(), frame[:, :, ::-1], Header()) for frame in frames]
@@ -64,11 +66,16 @@ class NodeUnderTest(Node):
         """Publish a frame and wait for its mask.
 
         Raises:
-            EngineError: It does not come.
+            EngineError: It does not come in time, or the node has ended.
         """
         sent = self._send(number)
         deadline = time.monotonic() + _ANSWER
         while self._answered != self._sent:
+            if self._child.exit_code is not None:
+                raise EngineError(
+                    f"{self.get_namespace()}: the node has ended ({self._child.exit_code}):\n"
+                    f"{self._child.last_words()}"
+                )
             if time.monotonic() > deadline:
                 raise EngineError(f"{self.get_namespace()}: no mask within {_ANSWER:g} s")
             self._executor.spin_once(timeout_sec=0.1)
@@ -216,7 +223,7 @@ def _entry(
     log = folder / f"node{index}.log"
     with ExitStack() as own:
         child = own.enter_context(Child(f"node {index}", command, log, child_environment()))
-        node = NodeUnderTest(namespace, frames)
+        node = NodeUnderTest(namespace, child, frames)
         own.callback(node.destroy_node)
         _wait_until_ready(child, watcher, node, case)
         stack.enter_context(own.pop_all())

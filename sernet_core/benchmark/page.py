@@ -108,13 +108,14 @@ def _size(rows: Sequence[Row], width: int, height: int) -> str:
 def _level(level: str, rows: Sequence[Row]) -> str:
     rows = sorted(rows, key=lambda row: row["median_ms"])
     ratio = "speedup" if len({row["model"] for row in rows}) == 1 else "over_first"
-    most = max(row[ratio]["median"] for row in rows)
+    compared = [row for row in rows if ratio in row]  # eager itself may have failed
+    most = max((row[ratio]["median"] for row in compared), default=1.0)
     bars = "".join(
         f'<div class="row"><span class="label">{escape(_short(row, rows))}</span><span class="track"><span '
         f'class="fill" style="background:var(--accent);width:{100 * row[ratio]["median"] / most:.1f}%">'
         "</span></span>"
         f'<span class="figure">{row[ratio]["median"]:.2f}x</span></div>'
-        for row in rows
+        for row in compared
     )
     reference = "eager" if ratio == "speedup" else "the first model's eager"
     return (

@@ -80,10 +80,11 @@ def run(settings: Settings, out: Path, extra: Extra | None = None, *, quiet: boo
     if report["picture"] is None:
         missing = Missing(settings.named)
         entries = picture_entries(settings, scores, missing)
-        times = _timed(entries, settings.repeats, "picture", quiet=quiet)
+        times = _timed(entries, settings.repeats, "picture", missing.faults, quiet=quiet)
         report["picture"] = [
-            {**dataclasses.asdict(entry.case), **summary(own)}
-            for entry, own in zip(entries, times.values(), strict=True)
+            {**dataclasses.asdict(entry.case), **summary(times[entry.name])}
+            for entry in entries
+            if entry.name in times
         ]
         _note(missing, report)
         write(report, out)
@@ -181,44 +182,51 @@ def _measured(
     best = Rates(**rates) if rates else None
     with extra(settings, entries, frames, missing.faults) if extra else nullcontext([]) as more:
         entries += more
-        times = _timed(entries, settings.repeats, f"{width}x{height}", quiet=quiet)
-        return [_row(entry, entries, times, best, missing.faults) for entry in entries]
+        times = _timed(entries, settings.repeats, f"{width}x{height}", missing.faults, quiet=quiet)
+        return [_row(entry, entries, times, best, missing.faults) for entry in entries if entry.name in times]
 
 
-def _timed(entries: Sequence[Entry], repeats: int, name: str, *, quiet: bool) -> Times:
-    """Times of all entries, by name, taken in turns."""
-    if not entries:
-        return {}
+def _timed(
+    entries: Sequence[Entry], repeats: int, turns: str, faults: dict[str, str], *, quiet: bool
+) -> Times:
+    """Times of all entries, by name, taken in turns; those of one that fails meanwhile are not there.
+
+    Args:
+        entries: What is timed.
+        repeats: Rounds.
+        turns: What they are called.
+        faults: Receives why an entry has failed.
+        quiet: No progress bar.
+    """
+
+    def note(name: str, error: Exception) -> None:
+        words = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
+        faults[f"{name}, {turns}"] = f"failed while it was timed: {words}"
+
     tasks = {entry.name: entry.task for entry in entries}
-    with tqdm(total=repeats + WARM_UP, desc=name, unit="round", disable=quiet or None) as bar:
-        return interleave(tasks, FRAMES, repeats, on_round=bar.update)
+    with tqdm(total=repeats + WARM_UP, desc=turns, unit="round", disable=quiet or None) as bar:
+        return interleave(tasks, FRAMES, repeats, on_round=bar.update, on_failure=note)
 
 
 def _row(
     entry: Entry, entries: Sequence[Entry], times: Times, rates: Rates | None, faults: dict[str, str]
 ) -> Row:
-    """What is kept of one entry.
+    """What is kept of one entry that was timed.
 
     Its ratios are to its model's eager, to the first model's eager, and to the network alone on its engine:
-    in the same process, always.
+    in the same process, always. A ratio to what was not timed is not there.
     """
     own = times[entry.name]
-    eager = next(
-        (
-            times[other.name]
-            for other in entries
-            if (other.case.model, other.case.engine, other.level) == (entry.case.model, "eager", entry.level)
-        ),
-        own,
-    )
-    row = {
-        **dataclasses.asdict(entry.case),
-        "level": entry.level,
-        **summary(own),
-        "speedup": speedup(eager, own),
-        # The first entry is the first model's eager: one reference for all models and peers.
-        "over_first": speedup(times.get(entries[0].name_at(entry.level), own), own),
+    row: Row = {**dataclasses.asdict(entry.case), "level": entry.level, **summary(own)}
+    eager = {
+        other.case.model: times.get(other.name)
+        for other in entries
+        if (other.case.asked, other.case.engine, other.level) == ("eager", "eager", entry.level)
     }
+    first = eager.get(entries[0].case.model)  # one reference for all models and peers
+    for ratio, reference in (("speedup", eager.get(entry.case.model)), ("over_first", first)):
+        if reference is not None:
+            row[ratio] = speedup(reference, own)
     row |= {
         name: round(size, 1)
         for name, size in (("built_memory_mb", entry.built_mb), ("process_memory_mb", entry.process_mb))

@@ -25,6 +25,7 @@ def interleave(
     *,
     clock: Callable[[], float] = time.perf_counter,
     on_round: Callable[[], object] = lambda: None,
+    on_failure: Callable[[str, Exception], object] | None = None,
 ) -> Times:
     """Seconds of each task, round by round: every task with the same frame, another one first each time.
 
@@ -38,6 +39,8 @@ def interleave(
         repeats: Rounds after the one that warms up.
         clock: Monotonic seconds.
         on_round: Called after each round.
+        on_failure: Called with the name of a task that raises, and the error; the task is dropped with its
+            times, and the others go on. Without it the error is raised.
     """
     times: Times = {name: [] for name in tasks}
     ahead = list(tasks)
@@ -48,11 +51,18 @@ def interleave(
             break
         turn = number % len(ahead)
         for name in ahead[turn:] + ahead[:turn]:
-            for _ in range(CALLS - 1):
+            try:
+                for _ in range(CALLS - 1):
+                    tasks[name](number % frames)
+                start = clock()
                 tasks[name](number % frames)
-            start = clock()
-            tasks[name](number % frames)
-            times[name].append(clock() - start)
+                times[name].append(clock() - start)
+            except Exception as error:  # whatever an engine's library raises
+                if on_failure is None:
+                    raise
+                on_failure(name, error)
+                ahead.remove(name)
+                del times[name]
         on_round()
     return {name: values[WARM_UP:] for name, values in times.items()}
 

@@ -16,9 +16,9 @@ that `sernet ablate --rows peers` has trained is named with --model.
 All that takes turns is in memory at once: by estimate 0.2 to 0.5 GB for each model and peer on each engine at
 960x720, 10 GB for two models and all peers on four engines. A run that would not fit is refused.
 
-exit code: 0; 1 when a model, an engine or a peer that was asked for by name could not be timed, with the
-reason at the end; 2 for a request that cannot be met. What is merely a default is left out where it cannot
-be had.
+exit code: 0; 1 when a model, an engine or a peer that was asked for by name could not be timed, or anything
+failed while it was timed, with the reason at the end; 2 for a request that cannot be met. What is merely a
+default is left out where it cannot be had. What fails loses its own times alone: the others go on.
 
 example:
   sernet benchmark --quick
@@ -147,7 +147,7 @@ def _peers(args: argparse.Namespace) -> tuple[str, ...]:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, and print the speed-ups; 1 when something that was asked for by name could not be timed."""
+    """Measure, and print the speed-ups; 1 when something failed, or was asked for by name and not timed."""
     from sernet_core.benchmark.run import run
 
     return tell(run(settings_of(args), args.out), args.out)
@@ -165,12 +165,13 @@ def tell(report: Mapping[str, Any], out: Path) -> int:
     for row in report["rows"]:
         if row["level"] not in LEVELS:
             continue
+        speedup = f"{row['speedup']['median']:.2f}x" if "speedup" in row else ""
         over = ""
         if "over_network" in row and row["level"] != "network":
             over = f"{row['over_network']['median']:>14.2f}x{row['beyond_network_ms']:>10.1f} ms"
         print(
             f"{row['model']:<22}{label_of(row):<22}{row['width']:>5}x{row['height']:<4}{row['level']:>9}"
-            f"{row['speedup']['median']:>9.2f}x{row['median_ms']:>8.1f} ms{row['runs']:>6}{over}"
+            f"{speedup:>10}{row['median_ms']:>8.1f} ms{row['runs']:>6}{over}"
         )
     print(f"\nwritten: {out / PAGE} (and .json, .csv)")
     for title, reasons in (("left out", report["left_out"]), ("not timed", report["faults"])):

@@ -7,6 +7,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from contextlib import contextmanager
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ from sernet_core.engines.choose import build
 from sernet_core.engines.eager import Eager
 from sernet_core.engines.parity import street_frames
 from sernet_core.engines.plan import Plan
-from sernet_core.errors import ConfigError, InputError
+from sernet_core.errors import ConfigError, EngineError, InputError
 from sernet_core.labels import overlay
 from sernet_core.peers.registry import PEERS, cost
 
@@ -102,6 +103,24 @@ def test_a_ratio_is_of_the_rounds_that_both_have_had() -> None:
     found = {"median": 2.0, "p25": 2.0, "p75": 2.0, "rounds": 2}
     assert speedup([1.0, 8.0], [0.5, 4.0, 50.0]) == speedup([1.0, 8.0, 50.0], [0.5, 4.0]) == found
     assert summary([0.5, 4.0, 50.0])["runs"] == 3
+
+
+def test_a_task_that_fails_is_dropped_and_the_others_go_on() -> None:
+    order: list[str] = []
+    failed: dict[str, str] = {}
+
+    def breaks(_: int) -> None:
+        order.append("breaks")
+        if len(order) > 6:
+            raise RuntimeError("out of memory")
+
+    tasks = {"a": lambda _: order.append("a"), "breaks": breaks, "b": lambda _: order.append("b")}
+    times = interleave(tasks, 1, 5, on_failure=lambda name, error: failed.update({name: str(error)}))
+    assert failed == {"breaks": "out of memory"} and times.keys() == {"a", "b"}
+    assert [len(values) for values in times.values()] == [5, 5]
+    with pytest.raises(RuntimeError, match="out of memory"):
+        interleave(tasks, 1, 5)
+    assert interleave({}, 1, 5) == {}
 
 
 def test_statistics_against_hand_arithmetic() -> None:
@@ -223,6 +242,45 @@ def test_peers_stand_beside_and_what_is_missing_says_so(small_model: Path, tmp_p
     first = next(row for row in report["rows"] if row["level"] == "network")
     assert first["over_first"]["median"] == of_peers[0]["speedup"]["median"] == 1.0
     assert f"{of_peers[0]['over_first']['median']:.2f}x" in page
+
+
+@pytest.mark.parametrize("level", ["network", "mask"])
+def test_what_fails_in_its_turn_costs_no_other(
+    small_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    level: str,
+) -> None:
+    real = gathering.levels_of
+
+    def broken(engine, *args):
+        tasks, calls = dict(real(engine, *args)), []
+        work = tasks[level]
+
+        def breaks(number: int) -> object:
+            calls.append(number)
+            if len(calls) == 4:
+                raise EngineError("the network's output is not finite")
+            return work(number)
+
+        return {**tasks, level: breaks} if engine.precision == "fp32" else tasks
+
+    monkeypatch.setattr(gathering, "levels_of", broken)
+    arguments = ["--model", str(small_model), "--engines", "eager:bf16", "--sizes", "96x64", "--repeats", "2"]
+    assert main(["benchmark", *arguments, "--out", str(tmp_path)]) == 1
+    reason = "failed while it was timed: the network's output is not finite"
+    name = f"small eager fp32 {level}, 96x64"
+    assert capsys.readouterr().out.splitlines()[-1] == f"not timed: {name}: {reason}"
+    report = json.loads((tmp_path / "benchmark.json").read_text())
+    assert report["faults"] == {name: reason} and report["done"] == [[96, 64]]
+    rows = {(row["precision"], row["level"]): row for row in report["rows"] if row["engine"] == "eager"}
+    assert ("fp32", level) not in rows and {("fp32", "overlay"), ("bf16", level)} <= rows.keys()
+    # Beside an eager that failed there is no ratio; nothing takes its place.
+    assert not {"speedup", "over_first"} & rows["bf16", level].keys() and rows["bf16", level]["runs"] == 2
+    assert rows["bf16", "overlay"]["speedup"]["rounds"] == 2
+    assert ("over_network" in rows["fp32", "overlay"]) == (level != "network")
+    assert escape(f"not timed: {name}: {reason}") in (tmp_path / "benchmark.html").read_text()
 
 
 def test_page_and_table_say_how_many_runs_a_figure_has(

@@ -54,6 +54,27 @@ def test_picture_times_each_model_at_the_size_of_its_score(small_model: Path, tm
     assert "state no accuracy on real frames: small." in section and "synthetic" not in section
 
 
+def test_what_fails_in_the_picture_costs_no_other(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def task(engine, frames):
+        def work(number: int) -> None:
+            if engine.plan.frame == (64, 80):
+                raise MemoryError("no room")
+
+        return work
+
+    monkeypatch.setattr(picture, "_task", task)
+    one = scored(tmp_path / "one.safetensors", small_model, {"miou": 61.5, "input_size": [80, 64]})
+    two = scored(tmp_path / "two.safetensors", small_model, {"miou": 62.5, "input_size": [96, 80]})
+    settings = Settings((str(one), str(two)), (), ((64, 64),), "source", "cpu", 1, 1)
+    report = run(settings, tmp_path / "out", quiet=True)
+    assert [row["model"] for row in report["picture"]] == ["two"]
+    assert report["faults"] == {
+        "one eager fp32 mask, picture": "failed while it was timed: MemoryError: no room"
+    }
+
+
 def test_shipped_models_are_in_the_picture() -> None:
     scores = {name: scores_of(name) for name in ("sernet-r29-camvid", "sernet-r50-camvid")}
     assert scores["sernet-r29-camvid"].keys() == {"fp32", "int8"} and "fp32" in scores["sernet-r50-camvid"]
