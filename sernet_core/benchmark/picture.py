@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,16 @@ def scores_of(model: str) -> dict[str, Score]:
     return found
 
 
+def scores_from(stored: Mapping[str, Mapping[str, Any]]) -> dict[str, Score]:
+    """Scores as a result holds them, of `dataclasses.asdict` or read from JSON."""
+    return {
+        precision: Score(
+            score["split"], score["miou"], (size[0], size[1]) if (size := score["size"]) else None
+        )
+        for precision, score in stored.items()
+    }
+
+
 def _size(figures: Any) -> tuple[int, int] | None:
     size = figures.get("input_size")
     is_size = isinstance(size, list | tuple) and len(size) == 2 and all(isinstance(n, int) for n in size)
@@ -67,7 +77,7 @@ def picture_entries(settings: Settings, scores: dict[str, dict[str, Score]], mis
 
     Args:
         settings: Of the run.
-        scores: Of `scores_of`, by model as given.
+        scores: By model as given, and by precision.
         missing: Receives why something cannot be timed.
     """
     entries: list[Entry] = []

@@ -24,7 +24,7 @@ from sernet_core.benchmark.cases import LEVELS, Entry
 from sernet_core.benchmark.floor import HALF, Rates, measure
 from sernet_core.benchmark.gather import Missing, gather
 from sernet_core.benchmark.page import render
-from sernet_core.benchmark.picture import picture_entries, scores_of
+from sernet_core.benchmark.picture import picture_entries, scores_from, scores_of
 from sernet_core.benchmark.settings import Settings
 from sernet_core.benchmark.timing import WARM_UP, Times, interleave, paired, speedup, summary
 from sernet_core.checkpoint import read_info
@@ -64,7 +64,6 @@ def run(settings: Settings, out: Path, extra: Extra | None = None, *, quiet: boo
     if settings.threads:
         torch.set_num_threads(settings.threads)
     report = _begun(settings, out)
-    scores = {model: scores_of(model) for model in settings.models}
     done = {tuple(size) for size in report["done"]}
     ahead = [size for size in settings.sizes if size not in done]
     if ahead and settings.device == "cpu":
@@ -79,6 +78,8 @@ def run(settings: Settings, out: Path, extra: Extra | None = None, *, quiet: boo
         write(report, out)
     if report["picture"] is None:
         missing = Missing(settings.named)
+        # Those of the result, which the page shows too: models may have changed since.
+        scores = {model: scores_from(report["scores"][name]) for model, name in settings.names.items()}
         entries = picture_entries(settings, scores, missing)
         times = _timed(entries, settings.repeats, "picture", missing.faults, quiet=quiet)
         report["picture"] = [
@@ -87,7 +88,7 @@ def run(settings: Settings, out: Path, extra: Extra | None = None, *, quiet: boo
             if entry.name in times
         ]
         _note(missing, report)
-        write(report, out)
+    write(report, out)
     return report
 
 
@@ -97,10 +98,14 @@ def _note(missing: Missing, report: dict[str, Any]) -> None:
 
 
 def write(report: dict[str, Any], out: Path) -> None:
-    """Write a report as JSON, CSV and page, each atomically."""
-    texts = {RESULT: json.dumps(report, indent=2) + "\n", TABLE: table(report["rows"]), PAGE: render(report)}
+    """Write a report as JSON, CSV and page, each atomically: first of all what was measured."""
+    texts: dict[str, Callable[[], str]] = {
+        RESULT: lambda: json.dumps(report, indent=2) + "\n",
+        TABLE: lambda: table(report["rows"]),
+        PAGE: lambda: render(report),
+    }
     for name, text in texts.items():
-        write_atomically(out / name, lambda target, text=text: target.write_text(text))  # type: ignore[misc]
+        write_atomically(out / name, lambda target, text=text: target.write_text(text()))  # type: ignore[misc]
 
 
 def table(rows: Sequence[Row]) -> str:
