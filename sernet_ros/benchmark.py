@@ -63,12 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     try:
         interrupts.begin()
-        settings = command.settings_of(options, nodes=True)
+        settings = command.settings_of(options, nodes=True, standin_ms=options.stand_in)
         print(f"{use_profile()}\n{isolate(NAMESPACE)}")
         options.out.mkdir(parents=True, exist_ok=True)
         with interrupts.held():
             rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-        extra = functools.partial(message_tasks, folder=options.out, standin_ms=options.stand_in)
+        extra = functools.partial(message_tasks, folder=options.out)
         code = command.tell(run(settings, options.out, extra), options.out)
     except (SernetError, OSError) as error:
         print(f"benchmark: error: {error}", file=sys.stderr)

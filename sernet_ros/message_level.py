@@ -152,7 +152,6 @@ def message_tasks(
     faults: dict[str, str],
     *,
     folder: Path,
-    standin_ms: int,
 ) -> Iterator[list[Entry]]:
     """A node for each engine that is timed from frame to mask, and one for a network that sleeps.
 
@@ -162,17 +161,17 @@ def message_tasks(
         frames: uint8 (H, W, 3) RGB.
         faults: Receives which node has ended, or does not answer with the engine that it was asked for.
         folder: Takes the nodes' logs.
-        standin_ms: Time of the network that sleeps.
     """
     with ExitStack() as stack:
         watcher = Watcher()
         stack.callback(watcher.destroy_node)
         height, width = frames[0].shape[:2]
-        asleep = Case(f"{STAND_IN} {standin_ms} ms", "sleep", "none", width, height)
+        duration = f"{settings.standin_ms} ms"
+        asleep = Case(f"{STAND_IN} {duration}", "sleep", "none", width, height)
         nodes = [
             (entry, SEGMENT, _parameters(settings, entry.case)) for entry in entries if entry.level == "mask"
         ]
-        nodes.append((Entry(asleep, "mask", lambda _: None), STAND_IN, {"model": f"{standin_ms} ms"}))
+        nodes.append((Entry(asleep, "mask", lambda _: None), STAND_IN, {"model": duration}))
         found: list[Entry] = []
         for index, (entry, kind, parameters) in enumerate(nodes):
             try:

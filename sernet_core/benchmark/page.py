@@ -225,6 +225,7 @@ def _details(report: Mapping[str, Any]) -> str:
         "Settings": {**report["settings"], "torch threads": report["torch_threads"]},
         "Machine": {**report["machine"], **_rates(report)},
         "Versions": report["versions"],
+        "Files of the models, SHA-256": report["files"],
     }
     return details_section(tables)
 

@@ -23,17 +23,15 @@ from sernet_core.benchmark import memory
 from sernet_core.benchmark.cases import LEVELS, Entry
 from sernet_core.benchmark.floor import HALF, Rates, measure
 from sernet_core.benchmark.gather import Missing, gather
+from sernet_core.benchmark.identity import differences, identity
 from sernet_core.benchmark.page import render
 from sernet_core.benchmark.picture import picture_entries, scores_from, scores_of
 from sernet_core.benchmark.settings import Settings
 from sernet_core.benchmark.timing import WARM_UP, Times, interleave, paired, speedup, summary
 from sernet_core.checkpoint import read_info
-from sernet_core.engines.cache import device_name
 from sernet_core.engines.parity import FRAMES, street_frames
-from sernet_core.engines.registry import ENGINES, engine_class
 from sernet_core.errors import EngineError, InputError
 from sernet_core.peers.registry import PEERS, PeerConfig, cost  # makes their checkpoints readable, too
-from sernet_core.report.facts import machine, versions
 from sernet_core.storage import make_folder, write_atomically
 
 RESULT, TABLE, PAGE = "benchmark.json", "benchmark.csv", "benchmark.html"
@@ -51,7 +49,7 @@ def run(settings: Settings, out: Path, extra: Extra | None = None, *, quiet: boo
 
     Args:
         settings: What to time.
-        out: Folder for the results. A run with the same settings on the same machine goes on in it.
+        out: Folder for the results. A run whose `identity` is the same goes on in it.
         extra: Gives tasks that need more than this package, such as a running node.
         quiet: No progress bars.
 
@@ -128,26 +126,24 @@ def table(rows: Sequence[Row]) -> str:
 
 def _begun(settings: Settings, out: Path) -> dict[str, Any]:
     """The report so far: of an earlier run to go on with, or an empty one."""
-    asked = json.loads(json.dumps(dataclasses.asdict(settings)))
-    place = {**machine(), "device": device_name(settings.device)}
-    software = {**versions(), **{name: v for e in ENGINES for name, v in _versions(e).items()}}
+    now = identity(settings)
     path = out / RESULT
     if path.is_file():
         try:
             report: dict[str, Any] = json.loads(path.read_text())
-            same = (report["settings"], report["machine"], report["versions"]) == (asked, place, software)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}: not a benchmark's result ({error}); name another folder") from error
-        if not same:
+            other = differences(report, now)
+        except (OSError, ValueError, AttributeError, TypeError) as error:
             raise InputError(
-                f"{path}: holds a run with other settings, machine or versions; name another with --out"
+                f"{path}: not a benchmark's result ({error}); name another folder with --out"
+            ) from error
+        if other:
+            raise InputError(
+                f"{path}: holds a run with other {', '.join(other)}; name another folder with --out"
             )
         return report
     return {
         "created": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
-        "settings": asked,
-        "machine": place,
-        "versions": software,
+        **now,
         "torch_threads": torch.get_num_threads(),
         "scores": {
             name: {kind: dataclasses.asdict(score) for kind, score in scores_of(model).items()}
@@ -161,14 +157,6 @@ def _begun(settings: Settings, out: Path) -> dict[str, Any]:
         "rows": [],
         "picture": None,
     }
-
-
-def _versions(engine: str) -> dict[str, str]:
-    kind = engine_class(engine)
-    try:
-        return kind.versions()
-    except ModuleNotFoundError:  # a package that is not installed
-        return {}
 
 
 def _measured(

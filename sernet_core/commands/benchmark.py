@@ -5,9 +5,10 @@ levels that are kept apart: the network alone; frame to mask; frame to overlay, 
 tutorials show stands beside. `ros2 run sernet_ros benchmark` has the same options and a further level: from
 an image message to its mask, through a running node. Last comes the picture of accuracy against latency,
 frame to mask: each model at the size that its accuracy was measured at. Results are written after each size
-(benchmark.json, .csv, .html), and the same command goes on where it was interrupted. Only ratios of one run
-mean something on a machine that does other things too. Whatever takes over 0.3 s leaves the turns after ten
-rounds, and the rest goes on: "runs" says how many a time has, and a ratio is of the rounds that both had.
+(benchmark.json, .csv, .html), and the same command goes on where it was interrupted, with the same models,
+versions and code; a folder that holds results of others is refused. Only ratios of one run mean something on
+a machine that does other things too. Whatever takes over 0.3 s leaves the turns after ten rounds, and the
+rest goes on: "runs" says how many a time has, and a ratio is of the rounds that both had.
 
 Peers are networks by others, with random weights: they are compared by the time of the network alone, on
 every engine but auto and int8, which need trained weights. Two of them need requirements/benchmark.txt. One
@@ -89,12 +90,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def settings_of(args: argparse.Namespace, *, nodes: bool = False) -> Settings:
+def settings_of(args: argparse.Namespace, *, nodes: bool = False, standin_ms: int = 0) -> Settings:
     """What the arguments ask for.
 
     Args:
         args: Of `add_arguments`.
         nodes: Whether running nodes are asked, too.
+        standin_ms: With nodes: milliseconds of the network that sleeps.
 
     Raises:
         ConfigError: There is no such device, engine or peer.
@@ -116,6 +118,7 @@ def settings_of(args: argparse.Namespace, *, nodes: bool = False) -> Settings:
         repeats=args.repeats or (10 if args.quick else 30),
         peers=_peers(args),
         nodes=nodes,
+        standin_ms=standin_ms,
         named=(*models, *(args.engines or ()), *(args.peers or ())),
     )
 

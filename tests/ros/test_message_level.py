@@ -84,12 +84,14 @@ def test_a_node_that_does_not_answer_is_a_fault_and_the_others_are_timed(
     ends = (sys.executable, "-c", ENDS)
     monkeypatch.setattr(message_level, "NODE_COMMAND", ends)
     frames = [np.zeros((64, 96, 3), np.uint8)]
-    settings = Settings((str(model),), ("eager",), ((96, 64),), "model", "cpu", 1, 2, nodes=True)
+    settings = Settings(
+        (str(model),), ("eager",), ((96, 64),), "model", "cpu", 1, 2, nodes=True, standin_ms=1
+    )
     entry = Entry(Case("small", "eager", "fp32", 96, 64), "mask", lambda number: None)
     faults: dict[str, str] = {}
     rclpy.init(args=[])
     try:
-        with message_tasks(settings, [entry], frames, faults, folder=tmp_path, standin_ms=1) as tasks:
+        with message_tasks(settings, [entry], frames, faults, folder=tmp_path) as tasks:
             assert [(task.case.engine, task.level) for task in tasks] == [("sleep", "message")]
             for _ in range(CALLS * (WARM_UP + 1)):
                 tasks[0].task(0)
@@ -107,7 +109,7 @@ def test_a_node_that_dies_in_its_turn_costs_no_other(model: Path, tmp_path: Path
 
     @contextmanager
     def extra(*args):
-        with message_tasks(*args, folder=out, standin_ms=1) as tasks:
+        with message_tasks(*args, folder=out) as tasks:
             eager, asleep = tasks
             calls: list[int] = []
 
@@ -121,7 +123,9 @@ def test_a_node_that_dies_in_its_turn_costs_no_other(model: Path, tmp_path: Path
 
             yield [dataclasses.replace(eager, task=dies), asleep]
 
-    settings = Settings((str(model),), ("eager",), ((96, 64),), "model", "cpu", 1, 2, nodes=True)
+    settings = Settings(
+        (str(model),), ("eager",), ((96, 64),), "model", "cpu", 1, 2, nodes=True, standin_ms=1
+    )
     rclpy.init(args=[])
     try:
         report = run(settings, out, extra, quiet=True)
