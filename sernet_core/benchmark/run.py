@@ -9,7 +9,7 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from sernet_core.benchmark.floor import HALF, Rates, measure
 from sernet_core.benchmark.gather import Missing, gather
 from sernet_core.benchmark.identity import differences, identity
 from sernet_core.benchmark.page import render
-from sernet_core.benchmark.picture import picture_entries, scores_from, scores_of
+from sernet_core.benchmark.picture import Score, picture_entries, planned, scores_from, scores_of
 from sernet_core.benchmark.settings import Settings
 from sernet_core.benchmark.timing import WARM_UP, Times, interleave, paired, speedup, summary
 from sernet_core.checkpoint import read_info
@@ -64,9 +64,10 @@ def run(settings: Settings, out: Path, extra: Extra | None = None, *, quiet: boo
     report = _begun(settings, out)
     done = {tuple(size) for size in report["done"]}
     ahead = [size for size in settings.sizes if size not in done]
-    if ahead and settings.device == "cpu":
-        parameters = {name: cost["parameters"] for name, cost in report["costs"].items()}
-        memory.check(dataclasses.replace(settings, sizes=tuple(ahead)), parameters, settings.peers)
+    # Those of the result, which the page shows too: models may have changed since.
+    scores = {model: scores_from(report["scores"][name]) for model, name in settings.names.items()}
+    if settings.device == "cpu":
+        _check_memory(settings, ahead, scores if report["picture"] is None else {}, report["costs"])
     for width, height in ahead:
         missing = Missing(settings.named)
         rows = _measured(settings, width, height, report["device_rates"], missing, extra, quiet=quiet)
@@ -76,8 +77,6 @@ def run(settings: Settings, out: Path, extra: Extra | None = None, *, quiet: boo
         write(report, out)
     if report["picture"] is None:
         missing = Missing(settings.named)
-        # Those of the result, which the page shows too: models may have changed since.
-        scores = {model: scores_from(report["scores"][name]) for model, name in settings.names.items()}
         entries = picture_entries(settings, scores, missing)
         times = _timed(entries, settings.repeats, "picture", missing.faults, quiet=quiet)
         report["picture"] = [
@@ -88,6 +87,25 @@ def run(settings: Settings, out: Path, extra: Extra | None = None, *, quiet: boo
         _note(missing, report)
     write(report, out)
     return report
+
+
+def _check_memory(
+    settings: Settings,
+    ahead: Sequence[tuple[int, int]],
+    scores: Mapping[str, Mapping[str, Score]],
+    costs: Mapping[str, Any],
+) -> None:
+    """See that the memory suffices for the sizes and the scores of the picture that are still to be timed."""
+    parameters = {name: cost["parameters"] for name, cost in costs.items()}
+    sizes = 0.0
+    if ahead:
+        sizes = memory.needed(dataclasses.replace(settings, sizes=tuple(ahead)), parameters, settings.peers)
+    engines = [
+        (settings.names[model], size)
+        for model, by_precision in scores.items()
+        for _, _, size in planned(settings, by_precision)
+    ]
+    memory.check(sizes, memory.needed_by_picture(engines, parameters))
 
 
 def _note(missing: Missing, report: dict[str, Any]) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from sernet_core.benchmark import picture
+from sernet_core.benchmark import memory, picture
 from sernet_core.benchmark import run as module
 from sernet_core.benchmark.picture import Score, scores_of
 from sernet_core.benchmark.run import run
 from sernet_core.benchmark.settings import Settings
 from sernet_core.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
+from sernet_core.errors import ConfigError
 from sernet_core.labels import CAMVID
 from sernet_core.network import build_network
 from sernet_core.peers.registry import PeerConfig
@@ -119,6 +120,37 @@ def test_what_fails_in_the_picture_costs_no_other(
     assert report["faults"] == {
         "one eager fp32 mask, picture": "failed while it was timed: MemoryError: no room"
     }
+
+
+def test_memory_is_looked_at_for_the_picture_too(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sizes are those of the scores; and it may be all that is still to be made."""
+    score = {"miou": 61.5, "input_size": [960, 720]}
+    model = scored(tmp_path / "one.safetensors", small_model, score)
+    settings = Settings((str(model),), (), ((64, 64),), "source", "cpu", 1, 1)
+    assert memory.needed_by_picture([("one", (960, 720)), ("one", (80, 64))], {"one": 1000}) == (
+        memory.BYTES_A_PIXEL * (960 * 720 + 80 * 64) + 2 * memory.BYTES_A_PARAMETER * 1000
+    )
+    parameters = sum(value.numel() for value in load_checkpoint(model).network.parameters())
+    small = memory.needed(settings, {"one": parameters}, ())
+    large = memory.needed_by_picture([("one", (960, 720))], {"one": parameters})
+    assert small < large
+    words = "for the picture, which has each model at the size of its score.*fewer --engines or --model"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "available", lambda: (small + large) / 2)
+        patch.setattr(module, "gather", lambda *_: pytest.fail("something was built"))
+        with pytest.raises(ConfigError, match=words):
+            run(settings, tmp_path / "out", quiet=True)
+    interrupted_before_the_picture(settings, tmp_path / "out")
+    monkeypatch.setattr(module, "picture_entries", lambda *_: [])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "available", lambda: (small + large) / 2)
+        with pytest.raises(ConfigError, match=words):
+            run(settings, tmp_path / "out", quiet=True)
+    assert run(settings, tmp_path / "out", quiet=True)["picture"] == []
+    monkeypatch.setattr(memory, "available", lambda: -1.0)
+    run(settings, tmp_path / "out", quiet=True)  # nothing is ahead
 
 
 def test_shipped_models_are_in_the_picture() -> None:
