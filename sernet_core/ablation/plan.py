@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from sernet_core.ablation.rows import REPEATED, Row
 from sernet_core.datasets import Dataset
 from sernet_core.errors import ConfigError
 from sernet_core.train import Recipe
+from sernet_core.train.origin import file_sha256
 from sernet_core.train.recipe import read_recipe
 
 
@@ -58,13 +60,19 @@ class Plan:
         ]
 
     def settings(self) -> dict[str, Any]:
-        """What the runs in a folder must have in common, as JSON-ready values."""
+        """What the runs in a folder must have in common, as JSON-ready values.
+
+        Raises:
+            CheckpointError: The encoder's file cannot be read.
+        """
         values = {
             "recipe": dataclasses.asdict(self.recipe),
             "train": self.dataset.name,
             "frames": len(self.dataset),
             "validation": self.validation.name,
+            "stems_sha256": hashlib.sha256("\n".join(self.dataset.stems).encode()).hexdigest(),
             "encoder": self.encoder.name if self.encoder else None,
+            "encoder_sha256": file_sha256(self.encoder) if self.encoder else None,
         }
         return json.loads(json.dumps(values))
 
@@ -86,11 +94,13 @@ class Job:
 
 
 def same_settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two ablations can stand in one table; a setting that one is too old to know had its default.
+    """Whether two ablations can stand in one table, by what both of them say.
+
+    A setting of the recipe that one is too old to know had its default.
 
     Raises:
         ConfigError: Their recipes cannot be read.
         KeyError: They have none.
     """
     first, second = ({**each, "recipe": read_recipe(each["recipe"])} for each in (one, other))
-    return first == second
+    return all(first[key] == second[key] for key in first.keys() & second.keys())

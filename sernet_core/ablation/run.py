@@ -17,7 +17,7 @@ from sernet_core.ablation.cost import time_rows
 from sernet_core.ablation.page import render
 from sernet_core.ablation.plan import Plan, same_settings
 from sernet_core.ablation.rows import rows_of
-from sernet_core.ablation.runs import claim, is_done, read_results, train_job
+from sernet_core.ablation.runs import claim, is_done, read_failures, read_results, train_job
 from sernet_core.ablation.table import as_csv, lines
 from sernet_core.errors import ConfigError, DivergedError, InputError
 from sernet_core.report.facts import machine, versions
@@ -49,8 +49,8 @@ def run(
         ConfigError: Recipe and data do not fit.
     """
     make_folder(out)
-    _write(plan, out, {})
-    jobs, failed, seconds = plan.jobs(), {}, list[float]()
+    _write(plan, out)
+    jobs, seconds = plan.jobs(), list[float]()
     for number, job in enumerate(jobs, 1):
         if is_done(job, out):
             continue
@@ -67,16 +67,15 @@ def run(
                 if not train_job(plan, job, out):
                     return None
             except DivergedError as error:
-                failed[str(job)] = str(error)
                 tell(f"{job} failed, and the others go on: {error}")
                 continue
             seconds.append(time.monotonic() - started)
-        _write(plan, out, failed)
-    report = _write(plan, out, failed)
+        _write(plan, out)
+    report = _write(plan, out)
     timed, there = set(report["timing"].get("rows", {})), {line["row"] for line in report["rows"]}
-    if there and (time_again or (timed != there and not set(report["missing"]) - failed.keys())):
+    if there and (time_again or (timed != there and not set(report["missing"]) - report["failed"].keys())):
         tell("timing all variants in turns")
-        report = _write(plan, out, failed, _timing(plan, there))
+        report = _write(plan, out, _timing(plan, there))
     return report
 
 
@@ -105,13 +104,12 @@ def _now() -> str:
     return datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
 
 
-def _write(plan: Plan, out: Path, failed: dict[str, str], timing: dict[str, Any] | None = None) -> Report:
-    """Write the report with all runs that are done, whoever did them.
+def _write(plan: Plan, out: Path, timing: dict[str, Any] | None = None) -> Report:
+    """Write the report with all runs that are done or failed, whoever tried them.
 
     Args:
         plan: The ablation.
         out: Its folder.
-        failed: Why, by run.
         timing: New latencies; None keeps those that are there.
     """
     kept, results = _kept(plan, out), read_results(plan, out)
@@ -121,7 +119,7 @@ def _write(plan: Plan, out: Path, failed: dict[str, str], timing: dict[str, Any]
         "settings": plan.settings(),
         "rows": lines(plan, results, timing.get("rows", {})),
         "missing": [str(job) for job in plan.jobs() if job.seed not in results.get(job.row.name, {})],
-        "failed": failed,
+        "failed": read_failures(plan, out),
         "timing": timing,
         "machine": machine(),
         "versions": versions(),

@@ -13,13 +13,14 @@ from typing import Any
 
 from sernet_core.ablation.plan import Job, Plan, same_settings
 from sernet_core.checkpoint import read_info
-from sernet_core.errors import ConfigError, InputError
+from sernet_core.errors import ConfigError, DivergedError, InputError
 from sernet_core.storage import make_folder, write_atomically
 from sernet_core.train import train
 from sernet_core.train.loop import STATE
 from sernet_core.train.validate import BEST, MODEL
 
 RUN = "result.json"
+FAILED = "failed.txt"  # why, in the folder of a run whose loss stopped being finite
 _LOCK = ".lock"
 
 
@@ -57,18 +58,25 @@ def train_job(plan: Plan, job: Job, out: Path) -> bool:
         ConfigError: Recipe and data do not fit.
     """
     folder, started = job.folder(out), time.monotonic()
+    (folder / FAILED).unlink(missing_ok=True)
     network = job.row.network(plan.recipe.network)
     recipe = dataclasses.replace(plan.recipe, network=network, seed=job.seed)  # type: ignore[arg-type]
-    done = train(
-        recipe,
-        plan.dataset,
-        [plan.validation],
-        folder,
-        encoder=plan.encoder,
-        first_weights_as=plan.recipe.network,
-        device=plan.device,
-        workers=plan.workers,
-    )
+    try:
+        done = train(
+            recipe,
+            plan.dataset,
+            [plan.validation],
+            folder,
+            encoder=plan.encoder,
+            first_weights_as=plan.recipe.network,
+            device=plan.device,
+            workers=plan.workers,
+        )
+    except DivergedError as error:
+        reason = f"{error}\n"
+        make_folder(folder)
+        write_atomically(folder / FAILED, lambda path: path.write_text(reason))
+        raise
     if done:
         scores = read_info(folder / MODEL).metrics[plan.validation.name]
         result = {
@@ -105,3 +113,9 @@ def read_results(plan: Plan, out: Path) -> dict[str, dict[int, dict[str, Any]]]:
                 f"{path}: of an ablation with other settings or data; remove it, or name another with --out"
             )
     return found
+
+
+def read_failures(plan: Plan, out: Path) -> dict[str, str]:
+    """Why runs failed, whoever tried them, by run."""
+    paths = {str(job): job.folder(out) / FAILED for job in plan.jobs() if not is_done(job, out)}
+    return {job: path.read_text().strip() for job, path in paths.items() if path.is_file()}

@@ -16,18 +16,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`sernet models` has no arguments."""
 
 
-def find_encoder(data: Mapping[str, Any]) -> Mapping[str, str] | None:
-    """Pretrained encoder of a model, or of the one that its training started from."""
-    before = data.get("started_from")
-    return data.get("encoder") or (find_encoder(before["data"]) if before else None)
-
-
-def trained_on_val(data: Mapping[str, Any]) -> bool:
-    """Whether a model, or the one that its training started from, saw val too."""
-    before = data.get("started_from")
-    return "val" in data.get("parts", ()) or (before is not None and trained_on_val(before["data"]))
-
-
 def run(_args: argparse.Namespace) -> int:
     """Print each model with size, figures and terms."""
     from sernet_core.checkpoint import available_models
@@ -48,6 +36,7 @@ def run(_args: argparse.Namespace) -> int:
 def _describe(path: Path) -> list[str]:
     from sernet_core.checkpoint import read_info
     from sernet_core.engines.quantised import read_quantised
+    from sernet_core.provenance import pretrained_encoder, saw_val
 
     info = read_info(path)
     width, height = info.input_size
@@ -56,14 +45,21 @@ def _describe(path: Path) -> list[str]:
         f"  file      {path} ({path.stat().st_size / 1e6:.1f} MB)",
         f"  network   depth {info.network.depth}, output stride {info.network.output_stride}",
         f"  input     {width}x{height}, {len(info.classes)} classes of {info.classes.name}",
-        f"  trained   on {trained}, {100 * info.data.get('synthetic_share', 0):.0f} % synthetic crops",
+        f"  trained   on {trained}, {100 * info.data.get('synthetic_share', 0):.0f} % synthetic crops in its "
+        "last run",
     ]
-    if trained_on_val(info.data):
+    if saw_val(info.data):
         lines.append("  final     run on val too: no part of the data was held back to choose by")
     if extra := info.data.get("extra"):
-        lines.append(f"  extra     {100 * extra['share']:.0f} % of the crops from {extra['train']}")
-    if encoder := find_encoder(info.data):
-        lines.append(f"  encoder   from {encoder['file']} (sha256 {encoder['sha256'][:12]}...)")
+        masked = extra.get("masked")
+        by = f", its gaps masked by {_file(masked)}" if masked else ""
+        lines.append(f"  extra     {100 * extra['share']:.0f} % of the crops from {extra['train']}{by}")
+    if before := info.data.get("started_from"):
+        lines.append(f"  from      {_file(before)}")
+    if teacher := info.data.get("teacher"):
+        lines.append(f"  teacher   {_file(teacher)}")
+    if encoder := pretrained_encoder(info.data):
+        lines.append(f"  encoder   from {_file(encoder)}")
     for dataset, scores in info.metrics.items():
         if isinstance(scores.get("miou"), float | int):
             precision = f" with {scores['precision']}" if "precision" in scores else ""
@@ -71,3 +67,10 @@ def _describe(path: Path) -> list[str]:
     if made := read_quantised(path):
         lines.append(f"  int8      {made.path.name} ({made.size_mb:.1f} MB), {made.words}")
     return [*lines, f"  terms     {info.notice or 'none stated'}"]
+
+
+def _file(model: Mapping[str, Any]) -> str:
+    """A file of weights: its name at that time, and what tells it from others of that name."""
+    digest = model.get("sha256")
+    name = model.get("file", "a model of an earlier run")
+    return f"{name} (sha256 {digest[:12]}...)" if digest else name

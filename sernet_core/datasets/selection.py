@@ -60,6 +60,13 @@ def without(dataset: Dataset, prefixes: Sequence[str]) -> Dataset:
     return Selection(dataset, f"{dataset.name} without {' '.join(prefixes)}", left)
 
 
+def whole(dataset: Dataset) -> Dataset:
+    """The data set that a selection, or a selection of one, was made from."""
+    while isinstance(dataset, Selection):
+        dataset = dataset.whole
+    return dataset
+
+
 def sequences(stems: Sequence[str]) -> list[str]:
     """Beginnings of names up to the first underscore: in CamVid the sequence, in Cityscapes the city."""
     return list(dict.fromkeys(stem.partition("_")[0] for stem in stems))

@@ -9,8 +9,10 @@ from tqdm import tqdm
 
 from sernet_core.checkpoint import CheckpointInfo
 from sernet_core.datasets import Dataset
+from sernet_core.datasets.selection import whole
 from sernet_core.errors import InputError
 from sernet_core.metrics import ConfusionMatrix
+from sernet_core.provenance import saw_scenes
 from sernet_core.runtime import Segmenter
 
 
@@ -57,7 +59,7 @@ def check_split(dataset: Dataset, info: CheckpointInfo, model: str) -> None:
             f"{model} knows the classes of {info.classes.name}, {dataset.name} is labelled "
             f"with those of {dataset.classes.name}: {difference}"
         )
-    if dataset.name == "synthetic/train" and info.data.get("synthetic_share"):
+    if whole(dataset).name == "synthetic/train" and saw_scenes(info.data):
         raise InputError(f"{dataset.name}: {model} was trained on such scenes; evaluate on synthetic:val")
     if seen := trained_frames(info, dataset.stems):
         raise InputError(

@@ -36,6 +36,7 @@ from sernet_core.train.validate import Validator
 
 STATE = "state.safetensors"
 HISTORY_EVERY = 25  # steps between two points of the loss curve
+EARLY = 100  # steps after which some masks are drawn, to see in time that a run learns what it should
 
 
 def train(
@@ -166,6 +167,8 @@ class _Run:
                 bar.update()
                 bar.set_postfix(loss=f"{_mean(self.losses[-20:]):.3f}", refresh=False)
                 owed = self._owes_validation()
+                if state.step == EARLY and not owed and processes.first:
+                    self.validator.show(lambda words: self._tell(bar, words))
                 if not owed and state.step % HISTORY_EVERY == 0:
                     self._note({}, bar)
                 halt = processes.any(stopped.is_set())

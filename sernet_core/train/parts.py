@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sernet_core.datasets import Dataset, Sample, open_dataset
-from sernet_core.datasets.selection import Selection
+from sernet_core.datasets.selection import whole
 from sernet_core.errors import ConfigError
 
 JOIN = "+"
@@ -72,6 +72,5 @@ def open_parts(root: str, split: str) -> Dataset:
 
 def parts_of(dataset: Dataset) -> list[str]:
     """Names of the parts that a data set, or the one it was selected from, was joined from; none for one."""
-    while isinstance(dataset, Selection):
-        dataset = dataset.whole
+    dataset = whole(dataset)
     return dataset.parts if isinstance(dataset, JoinedParts) else []

@@ -45,11 +45,11 @@ def load_start(network: SernetFormer, start: Checkpoint, classes: ClassSet) -> T
         classes: Class set of the network.
 
     Returns:
-        What was kept and what not, where the model has other classes or parts; else None.
+        What was kept and what not; None where all was.
     """
     if start.info.network.depth == network.config.depth:
         return start_from(network, start, classes)
     own = network.encoder.state_dict()
     kept = prune_encoder(start.network.encoder.state_dict(), network.config.depth)
     network.encoder.load_state_dict({key: kept.get(key, value) for key, value in own.items()})
-    return None
+    return Transfer(parts=[name for name, _ in network.named_children() if name != "encoder"])

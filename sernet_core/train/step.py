@@ -60,6 +60,7 @@ class Learner:
 
         Raises:
             DivergedError: It is never finite.
+            ConfigError: The crops at once are too few for the network's norms.
         """
         state = self.state
         image = image.to(state.device, non_blocking=True)
@@ -112,8 +113,16 @@ class Learner:
 
     def _backward_part(self, image: Tensor, label: Tensor, extent: Tensor) -> Tensor:
         """Add the gradients of a part's share in the loss of its batch, and return that share."""
-        with self.autocast():
-            logits, auxiliary = self._model(self.normalise(image))
+        try:
+            with self.autocast():
+                logits, auxiliary = self._model(self.normalise(image))
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise ConfigError(
+                f"batch_size: {len(image)} crop(s) at once are too few for a norm of this network that sees "
+                "one value a crop; take more (batch_size over processes and accumulate)"
+            ) from error
         loss = self._criterion(logits, auxiliary, label, extent)
         if self._teacher is not None:
             taught = self._teacher.logits(image)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -75,31 +76,43 @@ class Validator:
         Returns:
             Scores by the name of the split; None when stopped.
         """
-        info, candidate = self._info(), self._folder / _CANDIDATE
-        network = self._network()
+        info, network = self._info(), self._network()
         metrics: dict[str, dict[str, Any]] = {}
-        try:
-            save_checkpoint(candidate, network, info)
-            segmenter = Segmenter.load(
-                candidate, device=str(self._state.device), precision=self._state.recipe.precision
-            )
+        with self._segmenter(network, info) as segmenter:
             how = {"precision": segmenter.precision, "input_size": list(segmenter.input_size)}
             for dataset in self._splits:
                 matrix = evaluate(segmenter, dataset, quiet=True, stopped=stopped)
                 if stopped.is_set():
                     return None
                 metrics[dataset.name] = {**matrix.summary(), **how}
-                try:
-                    self._draw(segmenter, dataset, matrix.miou)
-                except InputError as error:  # not worth the run
-                    warn(f"warning: {error}")
-        finally:
-            candidate.unlink(missing_ok=True)
+                self._draw(segmenter, dataset, f": {matrix.miou:.2f} % mIoU", warn)
         info = replace(info, metrics=metrics)
         save_checkpoint(self._folder / MODEL, network, info)
         if self._is_best(metrics):
             save_checkpoint(self._folder / BEST, network, info)
         return metrics
+
+    def show(self, warn: Callable[[str], object]) -> None:
+        """Draw some masks of the averaged weights without a score: a look at a run that has just begun.
+
+        Args:
+            warn: Is told of a sheet that cannot be written.
+        """
+        with self._segmenter(self._network(), self._info()) as segmenter:
+            for dataset in self._splits:
+                self._draw(segmenter, dataset, "", warn)
+
+    @contextmanager
+    def _segmenter(self, network: SernetFormer, info: CheckpointInfo) -> Iterator[Segmenter]:
+        """What segments as the network would once it is shipped."""
+        candidate = self._folder / _CANDIDATE
+        try:
+            save_checkpoint(candidate, network, info)
+            yield Segmenter.load(
+                candidate, device=str(self._state.device), precision=self._state.recipe.precision
+            )
+        finally:
+            candidate.unlink(missing_ok=True)
 
     def _is_best(self, metrics: dict[str, dict[str, Any]]) -> bool:
         """Whether the first split was never scored better in this run."""
@@ -126,7 +139,9 @@ class Validator:
         for image, _ in crop_batches(self._stream, numbers, recipe.batch_size, self._workers):
             yield self._learner.normalise(image)
 
-    def _draw(self, segmenter: Segmenter, dataset: Dataset, miou: float) -> None:
+    def _draw(
+        self, segmenter: Segmenter, dataset: Dataset, score: str, warn: Callable[[str], object]
+    ) -> None:
         """Write a sheet of frames, spread over a split, with their masks."""
         step = self._state.step
         rows = []
@@ -135,10 +150,13 @@ class Validator:
             rows.append(
                 Exhibit(sample.stem, sample.image, segmenter.segment(sample.image).mask, sample.label)
             )
-        sheet = contact_sheet(rows, dataset.classes, f"{dataset.name}, step {step}: {miou:.2f} % mIoU")
+        sheet = contact_sheet(rows, dataset.classes, f"{dataset.name}, step {step}{score}")
         path = self._folder / SAMPLES / f"{dataset.name.replace('/', '-')}-{step:06d}.png"
         _, code = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-        write_atomically(path, lambda target: target.write_bytes(code.tobytes()))
+        try:
+            write_atomically(path, lambda target: target.write_bytes(code.tobytes()))
+        except InputError as error:  # not worth the run
+            warn(f"warning: {error}")
 
     def _info(self) -> CheckpointInfo:
         dataset, recipe = self._stream.dataset, self._state.recipe

@@ -209,6 +209,13 @@ def test_a_run_that_fails_costs_no_other(
     assert report is not None and report["failed"] == {"no dbn, seed 0": "step 3: loss nan"}
     assert [row["row"] for row in report["rows"]] == [BASE, "no afn1"] and report["timing"]["rows"]
     assert "no dbn, seed 0: step 3: loss nan" in (tmp_path / PAGE).read_text()
+    assert report["timing"]["rows"].keys() == {BASE, "no afn1"}
+    # Another process, which finds this run taken by one that fails, tells and times it all the same.
+    (tmp_path / RESULT).unlink()
+    (held,) = (job.folder(tmp_path) for job in plan_of(["no dbn"]).jobs() if job.row.name == "no dbn")
+    with claim(held):
+        report = run(plan_of(["no dbn", "no afn1"]), tmp_path, tell=lambda _: None)
+    assert report is not None and list(report["failed"]) == ["no dbn, seed 0"] and report["timing"]
     monkeypatch.setattr(module, "train", watched)
     report = run(plan_of(["no dbn", "no afn1"]), tmp_path, tell=lambda _: None)
     assert report is not None and not report["failed"] and not report["missing"], "and it is tried again"
@@ -244,6 +251,9 @@ def test_a_folder_of_another_ablation_is_refused(tmp_path: Path) -> None:
     other = replace(plan_of(["no dbn"]), recipe=replace(RECIPE, steps=2, validate_every=2))
     with pytest.raises(InputError, match="other settings or data"):
         run(other, tmp_path)
+    frames = replace(plan_of(["no dbn"]), dataset=Frames(noise_frames(4, "other"), "camvid/train"))
+    with pytest.raises(InputError, match="other settings or data"):
+        run(frames, tmp_path)
     (tmp_path / RESULT).unlink()
     with pytest.raises(InputError, match=r"result\.json: of an ablation with other settings"):
         run(other, tmp_path)

@@ -17,7 +17,7 @@ import pytest
 from sernet_core.checkpoint import load_checkpoint, read_info, save_checkpoint
 from sernet_core.cli import main
 from sernet_core.commands.options import DEFAULT_MODEL
-from sernet_core.datasets import open_dataset
+from sernet_core.datasets import only, open_dataset
 from sernet_core.errors import InputError
 from sernet_core.evaluate import evaluate
 from sernet_core.runtime import Segmenter
@@ -133,12 +133,21 @@ def test_training_frames_are_refused(small_model: Path, tree: Path, tmp_path: Pa
         evaluate(Segmenter.load(path), open_dataset(tree, "val"), quiet=True)
 
 
-def test_scenes_like_those_of_the_training_are_refused(small_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("data", [
+    {"synthetic_share": 0.5},
+    {"synthetic_share": 0.0, "started_from": {"data": {"synthetic_share": 0.5}}},
+    {"teacher": {"data": {"started_from": {"data": {"synthetic_share": 0.5}}}}},
+], ids=["itself", "what it started from", "its teacher"])  # fmt: skip
+def test_scenes_like_those_of_the_training_are_refused(
+    data: dict[str, object], small_model: Path, tmp_path: Path
+) -> None:
     checkpoint = load_checkpoint(small_model)
     path = tmp_path / "m.safetensors"
-    save_checkpoint(path, checkpoint.network, replace(checkpoint.info, data={"synthetic_share": 0.5}))
-    with pytest.raises(InputError, match="trained on such scenes; evaluate on synthetic:val"):
-        evaluate(Segmenter.load(path), open_dataset("synthetic", "train"), quiet=True)
+    save_checkpoint(path, checkpoint.network, replace(checkpoint.info, data=data))
+    scenes = open_dataset("synthetic", "train")
+    for part in (scenes, only(scenes, [scenes.stems[0]])):
+        with pytest.raises(InputError, match="trained on such scenes; evaluate on synthetic:val"):
+            evaluate(Segmenter.load(path), part, quiet=True)
 
 
 def test_other_classes_are_refused(small_model: Path, tree: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from sernet_core.checkpoint import SHIPPED, read_info
 from sernet_core.commands.options import DEFAULT_MODEL
 from sernet_core.datasets import open_dataset
+from sernet_core.engines.quantised import read_quantised
 from sernet_core.labels import CAMVID
 from sernet_core.metrics import ConfusionMatrix
 from sernet_core.runtime import Segmenter
@@ -17,14 +19,26 @@ from sernet_core.runtime import Segmenter
 MODEL = SHIPPED / f"{DEFAULT_MODEL}.safetensors"
 
 
-@pytest.mark.parametrize(("split", "least"), [("camvid/val", 70.0), ("synthetic/val", 75.0)])
-def test_figures(split: str, least: float) -> None:
-    info = read_info(MODEL)
+SHIPPED_MODELS = sorted(SHIPPED.glob("*.safetensors"))
+each = pytest.mark.parametrize("path", SHIPPED_MODELS, ids=lambda path: path.stem)
+
+
+@each
+def test_the_pages_state_its_figures(path: Path) -> None:
+    """README's table and the one of classes, against what the file of the model says of itself."""
+    info, root = read_info(path), Path(__file__).parents[2]
     assert info.classes == CAMVID
-    assert info.metrics[split]["miou"] >= least
+    scores, (width, height) = info.metrics["camvid/val"], info.input_size
+    row = rf"\| `{path.stem}` \| {width}x{height} \| ([\d.]+) (?:\(int8 ([\d.]+)\) )?\|"
+    ((stated, stated_int8),) = re.findall(row, (root / "README.md").read_text())
+    assert stated == f"{scores['miou']:.2f}"
+    int8 = read_quantised(path)
+    assert stated_int8 == (f"{int8.scores['int8']:.2f}" if int8 is not None else "")
+    classes = " \\| ".join(f"{iou:.1f}" for iou in scores["iou"].values())
+    assert re.search(rf"\| `{path.stem}` \| {classes} \|", (root / "docs/training.md").read_text())
 
 
-@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.safetensors")), ids=lambda path: path.stem)
+@each
 def test_its_figures_are_its_own(path: Path, data_root: Path) -> None:
     """A ninth of the frames, so to some points; `sernet evaluate` scores them all."""
     dataset, segmenter = open_dataset(data_root / "camvid", "val"), Segmenter.load(path, device="cpu")

@@ -13,17 +13,18 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from small_run import SMALL, Frames, noise_frames
 
 from sernet_core.checkpoint import read_info
 from sernet_core.cli import main
-from sernet_core.commands.models import trained_on_val
 from sernet_core.datasets import without
 from sernet_core.errors import CheckpointError, ConfigError, InputError
 from sernet_core.labels import CAMVID, IGNORE, ClassSet
 from sernet_core.media import read_unchanged
+from sernet_core.provenance import saw_val
 from sernet_core.runtime import Segmenter
-from sernet_core.train import load_recipe, train
+from sernet_core.train import load_recipe, loop, train
 from sernet_core.train.extra import Extra
 from sernet_core.train.origin import describe_origin
 from sernet_core.train.parts import open_parts
@@ -184,8 +185,12 @@ def test_a_final_run_is_marked(parts: Path, tmp_path: Path, capsys: pytest.Captu
     assert "run on val too: no part of the data was held back" in capsys.readouterr().out
     fold = without(dataset, ["n0"])
     assert describe_origin(load_recipe(recipe), fold, None, None)["parts"] == ["train", "val"]
-    assert trained_on_val({"started_from": {"data": {"parts": ["train", "val"]}}})
-    assert not trained_on_val({"parts": ["train"], "started_from": {"data": {}}})
+    for role in ("started_from", "teacher"):
+        assert saw_val({"train": "camvid/train", role: {"data": {"parts": ["train", "val"]}}})
+    assert saw_val({"train": "camvid/val without a"})
+    assert not saw_val(
+        {"parts": ["train"], "train": "camvid/train", "started_from": {"data": {"train": None}}}
+    )
     again = [*command, "--split", "train+val", "--validate", f"{parts}:val", "--run", str(tmp_path / "other")]
     assert main(again) == 2
     assert main([*command, "--split", "train+train", "--run", str(tmp_path / "twice")]) == 2
@@ -261,3 +266,18 @@ def test_no_tensorboard_is_no_obstacle(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     assert train(PLAIN, Frames(noise_frames(2)), [], tmp_path, workers=0)
     assert (tmp_path / "history.csv").is_file() and not (tmp_path / "events").exists()
+
+
+def test_masks_are_drawn_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a run has begun and before its first score, and the weights do not feel it."""
+    recipe = replace(PLAIN, steps=3, validate_every=3)
+    dataset, split = Frames(noise_frames(2)), Frames(noise_frames(2, "v"), "held")
+    assert train(recipe, dataset, [split], tmp_path / "late", workers=0)
+    monkeypatch.setattr(loop, "EARLY", 1)
+    assert train(recipe, dataset, [split], tmp_path / "early", workers=0)
+    sheets = [
+        sorted(path.name for path in (tmp_path / run / "samples").iterdir()) for run in ("late", "early")
+    ]
+    assert sheets == [["held-000003.png"], ["held-000001.png", "held-000003.png"]]
+    late, early = (load_file(tmp_path / run / "state.safetensors") for run in ("late", "early"))
+    assert all(torch.equal(value, early[key]) for key, value in late.items())

@@ -17,6 +17,7 @@ from sernet_core.errors import ConfigError
 from sernet_core.peers.registry import PeerConfig
 from sernet_core.train import Recipe, train
 from sernet_core.train.average import calibrated, norms_of, update_average
+from sernet_core.train.distil import Teacher
 from sernet_core.train.processes import Processes
 from sernet_core.train.state import TrainingState
 from sernet_core.train.step import Learner
@@ -27,9 +28,9 @@ DROPOUT = replace(PLAIN, network=PeerConfig("deeplabv3plus-r18"))  # type: ignor
 SGD = replace(PLAIN, optimizer="sgd", rate=1e-2, encoder_rate=1e-2)
 
 
-def _learn(recipe: Recipe, steps: int = 2) -> TrainingState:
+def _learn(recipe: Recipe, steps: int = 2, teacher: Teacher | None = None) -> TrainingState:
     state = TrainingState(recipe, {})
-    learner = Learner(state, torch.linspace(0.5, 2.0, 11), Processes())
+    learner = Learner(state, torch.linspace(0.5, 2.0, 11), Processes(), teacher)
     batches = training_batches(TrainingStream(recipe, Frames(noise_frames(3))), 0, 0)
     for _, (image, label) in zip(range(steps), batches, strict=False):
         learner.learn(image, label, print)
@@ -115,6 +116,19 @@ def test_parts_give_the_gradient_of_the_whole(change: dict[str, object], near: f
     assert _distance(_learn(recipe), _learn(replace(recipe, accumulate=4))) < near
     recipe = replace(recipe, batch_norm="batch")
     assert _distance(_learn(recipe), _learn(replace(recipe, accumulate=4))) > 0.05
+
+
+def test_too_few_crops_for_a_norm_are_named() -> None:
+    with pytest.raises(ConfigError, match=r"batch_size: 1 crop\(s\) at once are too few for a norm"):
+        _learn(replace(DROPOUT, batch_size=2, accumulate=2), 1)
+
+
+def test_parts_learn_as_much_from_a_teacher(small_model: Path) -> None:
+    teacher = Teacher(load_checkpoint(small_model), torch.device("cpu"), mixed=False)
+    recipe = replace(SGD, batch_size=4, batch_norm="frozen", distil_weight=3.0)
+    taught = _learn(recipe, teacher=teacher)
+    assert _distance(taught, _learn(replace(recipe, accumulate=4), teacher=teacher)) < 5e-3
+    assert _distance(taught, _learn(recipe)) > 0.05
 
 
 def _distance(one: TrainingState, two: TrainingState) -> float:

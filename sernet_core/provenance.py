@@ -1,0 +1,35 @@
+"""What a model has seen, by its metadata: its own run, those that it goes on from, and its teachers'."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+ROLES = ("started_from", "teacher")
+
+
+def lineage(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The `data` of a model's metadata, and of every model that its training started from or learned from."""
+    yield data
+    for role in ROLES:
+        if before := data.get(role):
+            yield from lineage(before.get("data", {}))
+
+
+def saw_val(data: Mapping[str, Any]) -> bool:
+    """Whether `val` of a data set was trained on."""
+    return any(
+        "val" in run.get("parts", ()) or (run.get("train") or "").partition(" ")[0].endswith("/val")
+        for run in lineage(data)
+    )
+
+
+def saw_scenes(data: Mapping[str, Any]) -> bool:
+    """Whether procedural training scenes were trained on."""
+    return any(run.get("synthetic_share") for run in lineage(data))
+
+
+def pretrained_encoder(data: Mapping[str, Any]) -> Mapping[str, str] | None:
+    """File and sha256 of the pretrained encoder of a model, or of the one that its training started from."""
+    before = data.get("started_from")
+    return data.get("encoder") or (pretrained_encoder(before.get("data", {})) if before else None)
