@@ -72,7 +72,7 @@ def time_steps(found: list[Step], width: int, height: int, runs: int) -> Times:
         found: The steps.
         width: Of the frame, as the network sees it.
         height: Of the frame.
-        runs: Timed rounds; ten where a step takes over 0.3 s.
+        runs: Timed rounds; a step that takes over 0.3 s leaves after ten.
     """
     frame = torch.randn(1, 3, height, width).contiguous(memory_format=torch.channels_last)
     modules = {

@@ -26,8 +26,8 @@ delivery, wait, decode, inference, answer. The stand-in is a node whose network 
 beside a network that leaves the processor alone. `sernet benchmark` needs no ROS, has the other levels, and
 its --help says how the options work.
 
-exit code: 0; 1 when what was asked for by name, or a node, could not be timed; 2 for a request that cannot be
-met.
+exit code: 0; 1 when what was asked for by name, or a node, could not be timed, or anything failed while it
+was timed (a node that ends or is silent, say; the others go on); 2 for a request that cannot be met.
 
 examples:
   benchmark --threads 2 --engines openvino --sizes 480x360 960x720 --out out/message
@@ -43,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Command line without the program's name; that of the process when None.
 
     Returns:
-        0; 1 when something that was asked for by name, or a node, could not be timed; 2 for a request that
-        cannot be met; 130 after Ctrl-C.
+        0; 1 when something that was asked for by name, or a node, could not be timed, or failed meanwhile;
+        2 for a request that cannot be met; 130 after Ctrl-C.
     """
     rest_while_waiting()
     interrupts = Interrupts(INTERRUPTED, signal.SIGINT, signal.SIGTERM)
@@ -63,12 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     try:
         interrupts.begin()
-        settings = command.settings_of(options, nodes=True)
+        settings = command.settings_of(options, nodes=True, standin_ms=options.stand_in)
         print(f"{use_profile()}\n{isolate(NAMESPACE)}")
         options.out.mkdir(parents=True, exist_ok=True)
         with interrupts.held():
             rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-        extra = functools.partial(message_tasks, folder=options.out, standin_ms=options.stand_in)
+        extra = functools.partial(message_tasks, folder=options.out)
         code = command.tell(run(settings, options.out, extra), options.out)
     except (SernetError, OSError) as error:
         print(f"benchmark: error: {error}", file=sys.stderr)

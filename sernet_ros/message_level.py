@@ -41,14 +41,16 @@ class NodeUnderTest(Node):
 
     Args:
         namespace: Of the node.
+        child: Its process.
         frames: uint8 (H, W, 3) RGB; they are sent as bgr8, as cameras do.
 
     Attributes:
         asked: Each frame of `ask`.
     """
 
-    def __init__(self, namespace: str, frames: Sequence[np.ndarray]) -> None:
+    def __init__(self, namespace: str, child: Child, frames: Sequence[np.ndarray]) -> None:
         super().__init__("benchmark", namespace=namespace)
+        self._child = child
         self._images = self.create_publisher(Image, "image", QoSProfile(depth=1))
         self.create_subscription(Image, "semantic_mask", self._note_mask, QoSProfile(depth=1))
         self._messages = [fill(Image(), frame[:, :, ::-1], Header()) for frame in frames]
@@ -64,11 +66,16 @@ class NodeUnderTest(Node):
         """Publish a frame and wait for its mask.
 
         Raises:
-            EngineError: It does not come.
+            EngineError: It does not come in time, or the node has ended.
         """
         sent = self._send(number)
         deadline = time.monotonic() + _ANSWER
         while self._answered != self._sent:
+            if self._child.exit_code is not None:
+                raise EngineError(
+                    f"{self.get_namespace()}: the node has ended ({self._child.exit_code}):\n"
+                    f"{self._child.last_words()}"
+                )
             if time.monotonic() > deadline:
                 raise EngineError(f"{self.get_namespace()}: no mask within {_ANSWER:g} s")
             self._executor.spin_once(timeout_sec=0.1)
@@ -145,7 +152,6 @@ def message_tasks(
     faults: dict[str, str],
     *,
     folder: Path,
-    standin_ms: int,
 ) -> Iterator[list[Entry]]:
     """A node for each engine that is timed from frame to mask, and one for a network that sleeps.
 
@@ -155,17 +161,17 @@ def message_tasks(
         frames: uint8 (H, W, 3) RGB.
         faults: Receives which node has ended, or does not answer with the engine that it was asked for.
         folder: Takes the nodes' logs.
-        standin_ms: Time of the network that sleeps.
     """
     with ExitStack() as stack:
         watcher = Watcher()
         stack.callback(watcher.destroy_node)
         height, width = frames[0].shape[:2]
-        asleep = Case(f"{STAND_IN} {standin_ms} ms", "sleep", "none", width, height)
+        duration = f"{settings.standin_ms} ms"
+        asleep = Case(f"{STAND_IN} {duration}", "sleep", "none", width, height)
         nodes = [
             (entry, SEGMENT, _parameters(settings, entry.case)) for entry in entries if entry.level == "mask"
         ]
-        nodes.append((Entry(asleep, "mask", lambda _: None), STAND_IN, {"model": f"{standin_ms} ms"}))
+        nodes.append((Entry(asleep, "mask", lambda _: None), STAND_IN, {"model": duration}))
         found: list[Entry] = []
         for index, (entry, kind, parameters) in enumerate(nodes):
             try:
@@ -216,7 +222,7 @@ def _entry(
     log = folder / f"node{index}.log"
     with ExitStack() as own:
         child = own.enter_context(Child(f"node {index}", command, log, child_environment()))
-        node = NodeUnderTest(namespace, frames)
+        node = NodeUnderTest(namespace, child, frames)
         own.callback(node.destroy_node)
         _wait_until_ready(child, watcher, node, case)
         stack.enter_context(own.pop_all())

@@ -30,7 +30,7 @@ def time_rows(
         rows: The variants, the base among them. Weights are random: they do not change the time.
         base: Network of the recipe.
         size: Width and height of the frame.
-        repeats: Rounds; ten are enough where a frame takes over 0.3 s.
+        repeats: Rounds; what takes over 0.3 s leaves after ten.
 
     Returns:
         By row: milliseconds, and the ratio of its time to the base's (median over the rounds).

@@ -13,7 +13,8 @@ from sernet_core.report.style import STYLE
 
 Row = Mapping[str, Any]
 _TIMES = {
-    "speedup": "over its own eager (quartiles)",
+    "speedup": "over its own eager (quartiles; rounds)",
+    "over_first": "over the first model's eager (quartiles; rounds)",
     "runs": "runs",
     "median_ms": "median, ms",
     "p25_ms": "p25",
@@ -24,9 +25,9 @@ _TIMES = {
     "process_memory_mb": "whole process, MB",
 }
 _COMPARED = {
-    "over_network": "over network (quartiles)",
+    "over_network": "over network (quartiles; rounds)",
     "beyond_network_ms": "beyond network, ms",
-    "over_inference": "over inference (quartiles)",
+    "over_inference": "over inference (quartiles; rounds)",
     "beyond_inference_ms": "beyond inference, ms",
     "floor_ms": "floor, ms",
     "over_floor": "network over floor",
@@ -86,7 +87,8 @@ def _head(report: Mapping[str, Any]) -> str:
         f"<h1>{escape(', '.join(report['scores']))} <small>on {escape(str(place['processor']))}, "
         f"{escape(str(device))}</small></h1>"
         "<p>All engines took turns on the same frames. <b>Compare the speed-ups</b>: on a busy or throttled "
-        "machine they hold where milliseconds do not.</p>"
+        "machine they hold where milliseconds do not. Times and their percentiles are of all runs of their "
+        "own row, ratios of the rounds that both have had; what takes over 0.3 s has fewer.</p>"
         + (f'<ul class="reasons">{words}</ul>' if words else "")
         + left_out
         + "</header>"
@@ -106,30 +108,32 @@ def _size(rows: Sequence[Row], width: int, height: int) -> str:
 def _level(level: str, rows: Sequence[Row]) -> str:
     rows = sorted(rows, key=lambda row: row["median_ms"])
     ratio = "speedup" if len({row["model"] for row in rows}) == 1 else "over_first"
-    most = max(row[ratio]["median"] for row in rows)
+    compared = [row for row in rows if ratio in row]  # eager itself may have failed
+    most = max((row[ratio]["median"] for row in compared), default=1.0)
     bars = "".join(
         f'<div class="row"><span class="label">{escape(_short(row, rows))}</span><span class="track"><span '
         f'class="fill" style="background:var(--accent);width:{100 * row[ratio]["median"] / most:.1f}%">'
         "</span></span>"
         f'<span class="figure">{row[ratio]["median"]:.2f}x</span></div>'
-        for row in rows
+        for row in compared
     )
     reference = "eager" if ratio == "speedup" else "the first model's eager"
     return (
         f"<h3>{escape(level)} <small>{escape(LEVELS[level])}; bars: speed-up over {reference}</small></h3>"
-        f'<div class="bars">{bars}</div>{_tables(level, rows)}'
+        f'<div class="bars">{bars}</div>{_tables(level, rows, ratio)}'
     )
 
 
-def _tables(level: str, rows: Sequence[Row]) -> str:
-    """Times of one level, and what they are compared with."""
+def _tables(level: str, rows: Sequence[Row], ratio: str) -> str:
+    """Times of one level, and what they are compared with; `ratio` is the one that the bars show."""
+    times = {key: name for key, name in _TIMES.items() if key != "over_first" or ratio == key}
     compared = {key: name for key, name in _COMPARED.items() if level != "network" or "floor" in key}
     words = (
         "<p>Network and inference (frame to mask) are those of the same frames in the node's own process.</p>"
         if level == "message"
         else ""
     )
-    return _table(_TIMES, rows) + words + _table(compared, rows)
+    return _table(times, rows) + words + _table(compared, rows)
 
 
 def _table(columns: Mapping[str, str], rows: Sequence[Row]) -> str:
@@ -150,18 +154,22 @@ def _table(columns: Mapping[str, str], rows: Sequence[Row]) -> str:
 
 def _cell(value: Any) -> str:
     if isinstance(value, Mapping):
-        return f"{value['median']:.2f}x ({value['p25']:.2f} to {value['p75']:.2f})"
+        return f"{value['median']:.2f}x ({value['p25']:.2f} to {value['p75']:.2f}; {value['rounds']})"
     return f"{round(value, 1):g}" if value >= 10 else f"{round(value, 2):g}"
 
 
 def _stages(rows: Sequence[Row]) -> str:
     """Where a frame's time goes: from frame to mask in this process, from message to mask in a node's."""
-    inside = {
-        name: {part: medians[part] for part in ("prepare", "network", "upsample", "mask") if part in medians}
-        for name in dict.fromkeys(_name(row) for row in rows if row["level"] in PARTS)
-        if (medians := {row["level"]: row["median_ms"] for row in rows if _name(row) == name})
+    inside: dict[str, Mapping[str, float | str]] = {}
+    for name in dict.fromkeys(_name(row) for row in rows if row["level"] in PARTS):
+        levels = {row["level"]: row for row in rows if _name(row) == name}
+        parts = [part for part in ("prepare", "network", "upsample", "mask") if part in levels]
+        runs = sorted({levels[part]["runs"] for part in parts})
+        words = " to ".join(str(number) for number in dict.fromkeys((runs[0], runs[-1])))
+        inside[name] = {**{part: levels[part]["median_ms"] for part in parts}, "runs": words}
+    live: dict[str, Mapping[str, float | str]] = {
+        _name(row): {**node_stages(row), "runs": str(row["runs"])} for row in rows if "stages_ms" in row
     }
-    live = {_name(row): node_stages(row) for row in rows if "stages_ms" in row}
     return _stage_table("stages from frame to mask", "medians in ms, each timed by itself", inside) + (
         _stage_table(
             "stages from message to mask",
@@ -173,18 +181,22 @@ def _stages(rows: Sequence[Row]) -> str:
     )
 
 
-def _stage_table(title: str, words: str, table: Mapping[str, Mapping[str, float]]) -> str:
+def _stage_table(title: str, words: str, table: Mapping[str, Mapping[str, float | str]]) -> str:
     if not table:
         return ""
     columns = list(dict.fromkeys(stage for stages in table.values() for stage in stages))
     lines = "".join(
         f"<tr><th>{escape(name)}</th>"
-        + "".join(f"<td>{stages[stage]:.2f}</td>" if stage in stages else "<td></td>" for stage in columns)
+        + "".join(f"<td>{_stage(stages.get(stage, ''))}</td>" for stage in columns)
         + "</tr>"
         for name, stages in table.items()
     )
     heads = "".join(f"<th>{escape(stage)}</th>" for stage in columns)
     return f"<h3>{title} <small>{words}</small></h3><table><tr><th></th>{heads}</tr>{lines}</table>"
+
+
+def _stage(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.2f}"
 
 
 def node_stages(row: Row) -> dict[str, float]:
@@ -213,6 +225,7 @@ def _details(report: Mapping[str, Any]) -> str:
         "Settings": {**report["settings"], "torch threads": report["torch_threads"]},
         "Machine": {**report["machine"], **_rates(report)},
         "Versions": report["versions"],
+        "Files of the models, SHA-256": report["files"],
     }
     return details_section(tables)
 

@@ -20,7 +20,7 @@ def picture(report: Mapping[str, Any]) -> str:
         points.append((row["median_ms"], score["miou"], name))
         lines.append(
             f"<tr><th>{escape(name)}</th><td>{row['width']}x{row['height']}</td><td>{row['median_ms']:.1f}</td>"
-            f"<td>{score['miou']:.2f}</td><td>{escape(score['split'])}</td></tr>"
+            f"<td>{row['runs']}</td><td>{score['miou']:.2f}</td><td>{escape(score['split'])}</td></tr>"
         )
     silent = [name for name, scores in report["scores"].items() if not scores]
     unsized = [
@@ -40,7 +40,9 @@ def picture(report: Mapping[str, Any]) -> str:
     if not points and not words:
         return ""
     chart = scatter_chart(points, x_label="milliseconds", y_label="mIoU, %") if points else ""
-    heads = "".join(f"<th>{head}</th>" for head in ("", "size", "frame to mask, ms", "mIoU, %", "scored on"))
+    heads = "".join(
+        f"<th>{head}</th>" for head in ("", "size", "frame to mask, ms", "runs", "mIoU, %", "scored on")
+    )
     table = f"<table><tr>{heads}</tr>{''.join(lines)}</table>" if lines else ""
     return (
         "<section><h2>Accuracy against latency <small>mIoU as the checkpoint or the int8 model states it; "

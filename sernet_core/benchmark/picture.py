@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,46 +54,70 @@ def scores_of(model: str) -> dict[str, Score]:
     return found
 
 
+def scores_from(stored: Mapping[str, Mapping[str, Any]]) -> dict[str, Score]:
+    """Scores as a result holds them, of `dataclasses.asdict` or read from JSON."""
+    return {
+        precision: Score(
+            score["split"], score["miou"], (size[0], size[1]) if (size := score["size"]) else None
+        )
+        for precision, score in stored.items()
+    }
+
+
 def _size(figures: Any) -> tuple[int, int] | None:
     size = figures.get("input_size")
     is_size = isinstance(size, list | tuple) and len(size) == 2 and all(isinstance(n, int) for n in size)
     return (size[0], size[1]) if is_size and min(size) >= MIN_SIZE else None
 
 
-def picture_entries(settings: Settings, scores: dict[str, dict[str, Score]], missing: Missing) -> list[Entry]:
-    """Frame to mask for each score whose size is known, on every engine of the run that has its precision.
+def planned(settings: Settings, scores: Mapping[str, Score]) -> list[tuple[str, str, tuple[int, int]]]:
+    """Precision, engine and size (width, height) of all that the picture builds of a model.
 
-    An int8 model that states a score is there even where the run does not name int8.
+    Each score whose size is known, on every engine of the run that has its precision. An int8 model that
+    states a score is there even where the run does not name int8.
 
     Args:
         settings: Of the run.
-        scores: Of `scores_of`, by model as given.
+        scores: Of the model, by precision.
+    """
+    return [
+        (precision, engine, score.size)
+        for precision, score in scores.items()
+        if score.size
+        for engine in _engines(settings, precision)
+    ]
+
+
+def picture_entries(
+    settings: Settings, scores: Mapping[str, Mapping[str, Score]], missing: Missing
+) -> list[Entry]:
+    """Frame to mask of all that is `planned`.
+
+    Args:
+        settings: Of the run.
+        scores: By model as given, and by precision.
         missing: Receives why something cannot be timed.
     """
     entries: list[Entry] = []
     frames: dict[tuple[int, int], list[np.ndarray]] = {}
     for model, by_precision in scores.items():
-        sized = {precision: score.size for precision, score in by_precision.items() if score.size}
-        if not sized:
+        if not (ahead := planned(settings, by_precision)):
             continue
         try:
             source = source_of(settings, model)
         except CheckpointError as error:
             missing.note(model, model, error)
             continue
-        for precision, size in sized.items():
+        for precision, engine, size in ahead:
             if size not in frames:
                 frames[size] = street_frames(size[1], size[0])
-            for engine in _engines(settings, precision):
-                try:
-                    built = build_one(settings.names[model], engine, source, size[::-1], size[::-1])
-                except EngineError as error:
-                    missing.note(f"{model} {engine}", engine, error)
-                    continue
-                if built.case.precision == precision:  # auto may have chosen another one
-                    entries.append(
-                        Entry(built.case, "mask", _task(built.engine, frames[size]), built.grown_mb)
-                    )
+            try:
+                built = build_one(settings.names[model], engine, source, size[::-1], size[::-1])
+            except EngineError as error:
+                missing.note(f"{model} {engine}", engine, error)
+                continue
+            if built.case.precision == precision:  # auto may have chosen another one
+                entries.append(Entry(built.case, "mask", _task(built.engine, frames[size]), built.grown_mb))
     return entries
 
 

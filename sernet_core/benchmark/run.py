@@ -9,7 +9,7 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -23,17 +23,15 @@ from sernet_core.benchmark import memory
 from sernet_core.benchmark.cases import LEVELS, Entry
 from sernet_core.benchmark.floor import HALF, Rates, measure
 from sernet_core.benchmark.gather import Missing, gather
+from sernet_core.benchmark.identity import differences, identity
 from sernet_core.benchmark.page import render
-from sernet_core.benchmark.picture import picture_entries, scores_of
+from sernet_core.benchmark.picture import Score, picture_entries, planned, scores_from, scores_of
 from sernet_core.benchmark.settings import Settings
-from sernet_core.benchmark.timing import WARM_UP, Times, interleave, speedup, summary
+from sernet_core.benchmark.timing import WARM_UP, Times, interleave, paired, speedup, summary
 from sernet_core.checkpoint import read_info
-from sernet_core.engines.cache import device_name
 from sernet_core.engines.parity import FRAMES, street_frames
-from sernet_core.engines.registry import ENGINES, engine_class
 from sernet_core.errors import EngineError, InputError
 from sernet_core.peers.registry import PEERS, PeerConfig, cost  # makes their checkpoints readable, too
-from sernet_core.report.facts import machine, versions
 from sernet_core.storage import make_folder, write_atomically
 
 RESULT, TABLE, PAGE = "benchmark.json", "benchmark.csv", "benchmark.html"
@@ -51,7 +49,7 @@ def run(settings: Settings, out: Path, extra: Extra | None = None, *, quiet: boo
 
     Args:
         settings: What to time.
-        out: Folder for the results. A run with the same settings on the same machine goes on in it.
+        out: Folder for the results. A run whose `identity` is the same goes on in it.
         extra: Gives tasks that need more than this package, such as a running node.
         quiet: No progress bars.
 
@@ -64,12 +62,12 @@ def run(settings: Settings, out: Path, extra: Extra | None = None, *, quiet: boo
     if settings.threads:
         torch.set_num_threads(settings.threads)
     report = _begun(settings, out)
-    scores = {model: scores_of(model) for model in settings.models}
     done = {tuple(size) for size in report["done"]}
     ahead = [size for size in settings.sizes if size not in done]
-    if ahead and settings.device == "cpu":
-        parameters = {name: cost["parameters"] for name, cost in report["costs"].items()}
-        memory.check(dataclasses.replace(settings, sizes=tuple(ahead)), parameters, settings.peers)
+    # Those of the result, which the page shows too: models may have changed since.
+    scores = {model: scores_from(report["scores"][name]) for model, name in settings.names.items()}
+    if settings.device == "cpu":
+        _check_memory(settings, ahead, scores if report["picture"] is None else {}, report["costs"])
     for width, height in ahead:
         missing = Missing(settings.named)
         rows = _measured(settings, width, height, report["device_rates"], missing, extra, quiet=quiet)
@@ -80,14 +78,34 @@ def run(settings: Settings, out: Path, extra: Extra | None = None, *, quiet: boo
     if report["picture"] is None:
         missing = Missing(settings.named)
         entries = picture_entries(settings, scores, missing)
-        times = _timed(entries, settings.repeats, "picture", quiet=quiet)
+        times = _timed(entries, settings.repeats, "picture", missing.faults, quiet=quiet)
         report["picture"] = [
-            {**dataclasses.asdict(entry.case), **summary(own)}
-            for entry, own in zip(entries, times.values(), strict=True)
+            {**dataclasses.asdict(entry.case), **summary(times[entry.name])}
+            for entry in entries
+            if entry.name in times
         ]
         _note(missing, report)
-        write(report, out)
+    write(report, out)
     return report
+
+
+def _check_memory(
+    settings: Settings,
+    ahead: Sequence[tuple[int, int]],
+    scores: Mapping[str, Mapping[str, Score]],
+    costs: Mapping[str, Any],
+) -> None:
+    """See that the memory suffices for the sizes and the scores of the picture that are still to be timed."""
+    parameters = {name: cost["parameters"] for name, cost in costs.items()}
+    sizes = 0.0
+    if ahead:
+        sizes = memory.needed(dataclasses.replace(settings, sizes=tuple(ahead)), parameters, settings.peers)
+    engines = [
+        (settings.names[model], size)
+        for model, by_precision in scores.items()
+        for _, _, size in planned(settings, by_precision)
+    ]
+    memory.check(sizes, memory.needed_by_picture(engines, parameters))
 
 
 def _note(missing: Missing, report: dict[str, Any]) -> None:
@@ -96,10 +114,14 @@ def _note(missing: Missing, report: dict[str, Any]) -> None:
 
 
 def write(report: dict[str, Any], out: Path) -> None:
-    """Write a report as JSON, CSV and page, each atomically."""
-    texts = {RESULT: json.dumps(report, indent=2) + "\n", TABLE: table(report["rows"]), PAGE: render(report)}
+    """Write a report as JSON, CSV and page, each atomically: first of all what was measured."""
+    texts: dict[str, Callable[[], str]] = {
+        RESULT: lambda: json.dumps(report, indent=2) + "\n",
+        TABLE: lambda: table(report["rows"]),
+        PAGE: lambda: render(report),
+    }
     for name, text in texts.items():
-        write_atomically(out / name, lambda target, text=text: target.write_text(text))  # type: ignore[misc]
+        write_atomically(out / name, lambda target, text=text: target.write_text(text()))  # type: ignore[misc]
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -122,26 +144,24 @@ def table(rows: Sequence[Row]) -> str:
 
 def _begun(settings: Settings, out: Path) -> dict[str, Any]:
     """The report so far: of an earlier run to go on with, or an empty one."""
-    asked = json.loads(json.dumps(dataclasses.asdict(settings)))
-    place = {**machine(), "device": device_name(settings.device)}
-    software = {**versions(), **{name: v for e in ENGINES for name, v in _versions(e).items()}}
+    now = identity(settings)
     path = out / RESULT
     if path.is_file():
         try:
             report: dict[str, Any] = json.loads(path.read_text())
-            same = (report["settings"], report["machine"], report["versions"]) == (asked, place, software)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}: not a benchmark's result ({error}); name another folder") from error
-        if not same:
+            other = differences(report, now)
+        except (OSError, ValueError, AttributeError, TypeError) as error:
             raise InputError(
-                f"{path}: holds a run with other settings, machine or versions; name another with --out"
+                f"{path}: not a benchmark's result ({error}); name another folder with --out"
+            ) from error
+        if other:
+            raise InputError(
+                f"{path}: holds a run with other {', '.join(other)}; name another folder with --out"
             )
         return report
     return {
         "created": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
-        "settings": asked,
-        "machine": place,
-        "versions": software,
+        **now,
         "torch_threads": torch.get_num_threads(),
         "scores": {
             name: {kind: dataclasses.asdict(score) for kind, score in scores_of(model).items()}
@@ -155,14 +175,6 @@ def _begun(settings: Settings, out: Path) -> dict[str, Any]:
         "rows": [],
         "picture": None,
     }
-
-
-def _versions(engine: str) -> dict[str, str]:
-    kind = engine_class(engine)
-    try:
-        return kind.versions()
-    except ModuleNotFoundError:  # a package that is not installed
-        return {}
 
 
 def _measured(
@@ -181,44 +193,51 @@ def _measured(
     best = Rates(**rates) if rates else None
     with extra(settings, entries, frames, missing.faults) if extra else nullcontext([]) as more:
         entries += more
-        times = _timed(entries, settings.repeats, f"{width}x{height}", quiet=quiet)
-        return [_row(entry, entries, times, best, missing.faults) for entry in entries]
+        times = _timed(entries, settings.repeats, f"{width}x{height}", missing.faults, quiet=quiet)
+        return [_row(entry, entries, times, best, missing.faults) for entry in entries if entry.name in times]
 
 
-def _timed(entries: Sequence[Entry], repeats: int, name: str, *, quiet: bool) -> Times:
-    """Times of all entries, by name, taken in turns."""
-    if not entries:
-        return {}
+def _timed(
+    entries: Sequence[Entry], repeats: int, turns: str, faults: dict[str, str], *, quiet: bool
+) -> Times:
+    """Times of all entries, by name, taken in turns; those of one that fails meanwhile are not there.
+
+    Args:
+        entries: What is timed.
+        repeats: Rounds.
+        turns: What they are called.
+        faults: Receives why an entry has failed.
+        quiet: No progress bar.
+    """
+
+    def note(name: str, error: Exception) -> None:
+        words = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
+        faults[f"{name}, {turns}"] = f"failed while it was timed: {words}"
+
     tasks = {entry.name: entry.task for entry in entries}
-    with tqdm(total=repeats + WARM_UP, desc=name, unit="round", disable=quiet or None) as bar:
-        return interleave(tasks, FRAMES, repeats, on_round=bar.update)
+    with tqdm(total=repeats + WARM_UP, desc=turns, unit="round", disable=quiet or None) as bar:
+        return interleave(tasks, FRAMES, repeats, on_round=bar.update, on_failure=note)
 
 
 def _row(
     entry: Entry, entries: Sequence[Entry], times: Times, rates: Rates | None, faults: dict[str, str]
 ) -> Row:
-    """What is kept of one entry.
+    """What is kept of one entry that was timed.
 
     Its ratios are to its model's eager, to the first model's eager, and to the network alone on its engine:
-    in the same process, always.
+    in the same process, always. A ratio to what was not timed is not there.
     """
     own = times[entry.name]
-    eager = next(
-        (
-            times[other.name]
-            for other in entries
-            if (other.case.model, other.case.engine, other.level) == (entry.case.model, "eager", entry.level)
-        ),
-        own,
-    )
-    row = {
-        **dataclasses.asdict(entry.case),
-        "level": entry.level,
-        **summary(own),
-        "speedup": speedup(eager, own),
-        # The first entry is the first model's eager: one reference for all models and peers.
-        "over_first": speedup(times.get(entries[0].name_at(entry.level), own), own),
+    row: Row = {**dataclasses.asdict(entry.case), "level": entry.level, **summary(own)}
+    eager = {
+        other.case.model: times.get(other.name)
+        for other in entries
+        if (other.case.asked, other.case.engine, other.level) == ("eager", "eager", entry.level)
     }
+    first = eager.get(entries[0].case.model)  # one reference for all models and peers
+    for ratio, reference in (("speedup", eager.get(entry.case.model)), ("over_first", first)):
+        if reference is not None:
+            row[ratio] = speedup(reference, own)
     row |= {
         name: round(size, 1)
         for name, size in (("built_memory_mb", entry.built_mb), ("process_memory_mb", entry.process_mb))
@@ -237,7 +256,7 @@ def _row(
     for base in ("network", "inference"):
         if base in stages:
             row[f"over_{base}"] = speedup(own, stages[base])
-            beyond = [mine - other for mine, other in zip(own, stages[base], strict=True)]
+            beyond = [mine - other for mine, other in paired(own, stages[base])]
             row[f"beyond_{base}_ms"] = summary(beyond)["median_ms"]
     if entry.work is not None and rates is not None and entry.case.precision in HALF:
         row["floor_ms"] = round(entry.work.floor_ms(rates), 4)

@@ -23,9 +23,10 @@ class Settings:
         input_size: Rule for the size at which the network sees them, as for the Segmenter.
         device: "cpu" or "cuda:N".
         threads: CPU threads; 0 leaves the choice to the engine.
-        repeats: Rounds; ten are enough where a frame takes over 0.3 s.
+        repeats: Rounds; what takes over 0.3 s leaves after ten.
         peers: Networks by others, see `sernet_core.peers.registry.PEERS`; their weights are random.
         nodes: Whether each engine is also asked over ROS, by what `run` gets as `extra`.
+        standin_ms: With nodes: milliseconds of the network that sleeps.
         named: Which of the models, engines and peers were asked for by name. That one of these cannot be
             timed is a fault; the others are defaults, of which what is not to be had here is left out.
     """
@@ -39,6 +40,7 @@ class Settings:
     repeats: int
     peers: tuple[str, ...] = ()
     nodes: bool = False
+    standin_ms: int = 0
     named: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -25,11 +25,13 @@ def interleave(
     *,
     clock: Callable[[], float] = time.perf_counter,
     on_round: Callable[[], object] = lambda: None,
+    on_failure: Callable[[str, Exception], object] | None = None,
 ) -> Times:
     """Seconds of each task, round by round: every task with the same frame, another one first each time.
 
     In its turn a task runs twice, and the second time counts: in use it follows itself, not another network
-    that has taken its memory and its caches. Where the slowest takes over 0.3 s, ten rounds are enough.
+    that has taken its memory and its caches. A task whose median is over 0.3 s leaves after ten rounds; the
+    others go on, so that the times of any two tasks are of the same rounds as far as the shorter list goes.
 
     Args:
         tasks: By name; each is given the number of a frame.
@@ -37,23 +39,31 @@ def interleave(
         repeats: Rounds after the one that warms up.
         clock: Monotonic seconds.
         on_round: Called after each round.
+        on_failure: Called with the name of a task that raises, and the error; the task is dropped with its
+            times, and the others go on. Without it the error is raised.
     """
-    names = list(tasks)
-    times: Times = {name: [] for name in names}
-    total = repeats + WARM_UP
-    number = 0
-    while number < total:
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
-            for _ in range(CALLS - 1):
+    times: Times = {name: [] for name in tasks}
+    ahead = list(tasks)
+    for number in range(WARM_UP + repeats):
+        if number == WARM_UP + SLOW_REPEATS:
+            ahead = [name for name in ahead if statistics.median(times[name][WARM_UP:]) <= SLOW_S]
+        if not ahead:
+            break
+        turn = number % len(ahead)
+        for name in ahead[turn:] + ahead[:turn]:
+            try:
+                for _ in range(CALLS - 1):
+                    tasks[name](number % frames)
+                start = clock()
                 tasks[name](number % frames)
-            start = clock()
-            tasks[name](number % frames)
-            times[name].append(clock() - start)
-        number += 1
+                times[name].append(clock() - start)
+            except Exception as error:  # whatever an engine's library raises
+                if on_failure is None:
+                    raise
+                on_failure(name, error)
+                ahead.remove(name)
+                del times[name]
         on_round()
-        if number == WARM_UP and max(values[-1] for values in times.values()) > SLOW_S:
-            total = WARM_UP + min(repeats, SLOW_REPEATS)
     return {name: values[WARM_UP:] for name, values in times.items()}
 
 
@@ -78,10 +88,20 @@ def summary(times: Sequence[float]) -> dict[str, Any]:
     }
 
 
+def paired(first: Sequence[float], second: Sequence[float]) -> list[tuple[float, float]]:
+    """Times of two tasks of `interleave` in the rounds that both have had: the first ones."""
+    return list(zip(first, second, strict=False))
+
+
 def speedup(reference: Sequence[float], times: Sequence[float]) -> dict[str, float]:
-    """How many times faster than a reference in the same rounds: median and quartiles over the rounds."""
-    ratios = [base / value for base, value in zip(reference, times, strict=True)]
+    """How many times faster than a reference: median and quartiles over the rounds of both, and how many."""
+    ratios = [base / value for base, value in paired(reference, times)]
     low, middle, high = (
         statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else [ratios[0]] * 3
     )
-    return {"median": round(middle, 3), "p25": round(low, 3), "p75": round(high, 3)}
+    return {
+        "median": round(middle, 3),
+        "p25": round(low, 3),
+        "p75": round(high, 3),
+        "rounds": len(ratios),
+    }

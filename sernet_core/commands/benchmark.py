@@ -5,8 +5,10 @@ levels that are kept apart: the network alone; frame to mask; frame to overlay, 
 tutorials show stands beside. `ros2 run sernet_ros benchmark` has the same options and a further level: from
 an image message to its mask, through a running node. Last comes the picture of accuracy against latency,
 frame to mask: each model at the size that its accuracy was measured at. Results are written after each size
-(benchmark.json, .csv, .html), and the same command goes on where it was interrupted. Only ratios of one run
-mean something on a machine that does other things too.
+(benchmark.json, .csv, .html), and the same command goes on where it was interrupted, with the same models,
+versions and code; a folder that holds results of others is refused. Only ratios of one run mean something on
+a machine that does other things too. Whatever takes over 0.3 s leaves the turns after ten rounds, and the
+rest goes on: "runs" says how many a time has, and a ratio is of the rounds that both had.
 
 Peers are networks by others, with random weights: they are compared by the time of the network alone, on
 every engine but auto and int8, which need trained weights. Two of them need requirements/benchmark.txt. One
@@ -15,9 +17,9 @@ that `sernet ablate --rows peers` has trained is named with --model.
 All that takes turns is in memory at once: by estimate 0.2 to 0.5 GB for each model and peer on each engine at
 960x720, 10 GB for two models and all peers on four engines. A run that would not fit is refused.
 
-exit code: 0; 1 when a model, an engine or a peer that was asked for by name could not be timed, with the
-reason at the end; 2 for a request that cannot be met. What is merely a default is left out where it cannot
-be had.
+exit code: 0; 1 when a model, an engine or a peer that was asked for by name could not be timed, or anything
+failed while it was timed, with the reason at the end; 2 for a request that cannot be met. What is merely a
+default is left out where it cannot be had. What fails loses its own times alone: the others go on.
 
 example:
   sernet benchmark --quick
@@ -80,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threads", type=whole(0), default=0, help="CPU threads (default: 0, the engine's choice)"
     )
     parser.add_argument(
-        "--repeats", type=whole(1), help="rounds (default: 30; ten where a frame takes over 0.3 s)"
+        "--repeats", type=whole(1), help="rounds (default: 30); what takes over 0.3 s leaves after ten"
     )
     parser.add_argument("--quick", action="store_true", help="one size, ten rounds")
     parser.add_argument(
@@ -88,12 +90,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def settings_of(args: argparse.Namespace, *, nodes: bool = False) -> Settings:
+def settings_of(args: argparse.Namespace, *, nodes: bool = False, standin_ms: int = 0) -> Settings:
     """What the arguments ask for.
 
     Args:
         args: Of `add_arguments`.
         nodes: Whether running nodes are asked, too.
+        standin_ms: With nodes: milliseconds of the network that sleeps.
 
     Raises:
         ConfigError: There is no such device, engine or peer.
@@ -115,6 +118,7 @@ def settings_of(args: argparse.Namespace, *, nodes: bool = False) -> Settings:
         repeats=args.repeats or (10 if args.quick else 30),
         peers=_peers(args),
         nodes=nodes,
+        standin_ms=standin_ms,
         named=(*models, *(args.engines or ()), *(args.peers or ())),
     )
 
@@ -146,7 +150,7 @@ def _peers(args: argparse.Namespace) -> tuple[str, ...]:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, and print the speed-ups; 1 when something that was asked for by name could not be timed."""
+    """Measure, and print the speed-ups; 1 when something failed, or was asked for by name and not timed."""
     from sernet_core.benchmark.run import run
 
     return tell(run(settings_of(args), args.out), args.out)
@@ -158,18 +162,19 @@ def tell(report: Mapping[str, Any], out: Path) -> int:
     from sernet_core.benchmark.run import PAGE
 
     print(
-        f"{'model':<22}{'engine':<22}{'size':>10}{'level':>9}{'speed-up':>10}{'median':>11}"
+        f"{'model':<22}{'engine':<22}{'size':>10}{'level':>9}{'speed-up':>10}{'median':>11}{'runs':>6}"
         f"{'over network':>15}{'beyond it':>13}"
     )
     for row in report["rows"]:
         if row["level"] not in LEVELS:
             continue
+        speedup = f"{row['speedup']['median']:.2f}x" if "speedup" in row else ""
         over = ""
         if "over_network" in row and row["level"] != "network":
             over = f"{row['over_network']['median']:>14.2f}x{row['beyond_network_ms']:>10.1f} ms"
         print(
             f"{row['model']:<22}{label_of(row):<22}{row['width']:>5}x{row['height']:<4}{row['level']:>9}"
-            f"{row['speedup']['median']:>9.2f}x{row['median_ms']:>8.1f} ms{over}"
+            f"{speedup:>10}{row['median_ms']:>8.1f} ms{row['runs']:>6}{over}"
         )
     print(f"\nwritten: {out / PAGE} (and .json, .csv)")
     for title, reasons in (("left out", report["left_out"]), ("not timed", report["faults"])):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +17,24 @@ from safetensors.torch import save_file
 
 from sernet_core.benchmark import cases, memory
 from sernet_core.benchmark import gather as gathering
+from sernet_core.benchmark import identity as identifying
 from sernet_core.benchmark import run as module
 from sernet_core.benchmark.cases import PARTS, TUTORIAL, Entry, levels_of, tutorial
+from sernet_core.benchmark.identity import code_digest, file_digests
 from sernet_core.benchmark.page import node_stages
 from sernet_core.benchmark.run import run
 from sernet_core.benchmark.settings import Settings
 from sernet_core.benchmark.timing import SLOW_REPEATS, WARM_UP, interleave, speedup, summary, timed
-from sernet_core.checkpoint import load_checkpoint
+from sernet_core.checkpoint import load_checkpoint, save_checkpoint
 from sernet_core.cli import main
+from sernet_core.commands import benchmark as command
 from sernet_core.engines.base import Source
 from sernet_core.engines.cache import EngineCache
 from sernet_core.engines.choose import build
 from sernet_core.engines.eager import Eager
 from sernet_core.engines.parity import street_frames
 from sernet_core.engines.plan import Plan
-from sernet_core.errors import ConfigError, InputError
+from sernet_core.errors import ConfigError, EngineError, InputError
 from sernet_core.labels import overlay
 from sernet_core.peers.registry import PEERS, cost
 
@@ -62,16 +66,63 @@ def test_tasks_take_turns_on_the_same_frames() -> None:
     assert times["a"] == pytest.approx([0.1] * 4) and times["b"] == pytest.approx([0.02] * 4)
 
 
-def test_slow_tasks_are_repeated_less() -> None:
+def test_a_slow_task_leaves_and_the_others_go_on() -> None:
     clock, calls = Clock(), []
 
-    def slow(_: int) -> None:
-        calls.append(1)
-        clock.now += 0.4
+    def task(name: str, seconds: float):
+        def work(_: int) -> None:
+            calls.append(name)
+            clock.now += seconds
 
-    assert len(interleave({"slow": slow}, 1, 30, clock=clock)["slow"]) == SLOW_REPEATS
-    assert len(calls) == 2 * (SLOW_REPEATS + WARM_UP)
-    assert len(interleave({"slow": slow}, 1, 5, clock=clock)["slow"]) == 5
+        return work
+
+    tasks = {"slow": task("slow", 0.4), "quick": task("quick", 0.01), "other": task("other", 0.02)}
+    times = interleave(tasks, 1, 30, clock=clock)
+    assert {name: len(values) for name, values in times.items()} == {
+        "slow": SLOW_REPEATS,
+        "quick": 30,
+        "other": 30,
+    }
+    assert calls.count("slow") == 2 * (SLOW_REPEATS + WARM_UP) and calls.count("quick") == 2 * (30 + WARM_UP)
+    after = calls[3 * 2 * (SLOW_REPEATS + WARM_UP) :]
+    assert after[:8:2] in (["quick", "other", "other", "quick"], ["other", "quick", "quick", "other"])
+    assert len(interleave({"slow": task("slow", 0.4)}, 1, 5, clock=clock)["slow"]) == 5
+
+
+def test_one_slow_call_makes_no_slow_task() -> None:
+    """The warm-up least of all, in which a library may still build something."""
+    clock, calls = Clock(), []
+
+    def work(_: int) -> None:
+        calls.append(1)
+        clock.now += 9.0 if len(calls) < 6 else 0.01
+
+    assert len(interleave({"a": work}, 1, 30, clock=clock)["a"]) == 30
+
+
+def test_a_ratio_is_of_the_rounds_that_both_have_had() -> None:
+    # The first task left after two rounds; what the other did later belongs to no pair.
+    found = {"median": 2.0, "p25": 2.0, "p75": 2.0, "rounds": 2}
+    assert speedup([1.0, 8.0], [0.5, 4.0, 50.0]) == speedup([1.0, 8.0, 50.0], [0.5, 4.0]) == found
+    assert summary([0.5, 4.0, 50.0])["runs"] == 3
+
+
+def test_a_task_that_fails_is_dropped_and_the_others_go_on() -> None:
+    order: list[str] = []
+    failed: dict[str, str] = {}
+
+    def breaks(_: int) -> None:
+        order.append("breaks")
+        if len(order) > 6:
+            raise RuntimeError("out of memory")
+
+    tasks = {"a": lambda _: order.append("a"), "breaks": breaks, "b": lambda _: order.append("b")}
+    times = interleave(tasks, 1, 5, on_failure=lambda name, error: failed.update({name: str(error)}))
+    assert failed == {"breaks": "out of memory"} and times.keys() == {"a", "b"}
+    assert [len(values) for values in times.values()] == [5, 5]
+    with pytest.raises(RuntimeError, match="out of memory"):
+        interleave(tasks, 1, 5)
+    assert interleave({}, 1, 5) == {}
 
 
 def test_statistics_against_hand_arithmetic() -> None:
@@ -80,8 +131,13 @@ def test_statistics_against_hand_arithmetic() -> None:
     assert (values["p25_ms"], values["p75_ms"], values["p99_ms"]) == (26, 76, 100)
     assert (values["min_ms"], values["max_ms"]) == (1, 101)
     # Round by round: a busy second round slows both and changes no ratio.
-    assert speedup([1.0, 9.0, 1.0], [0.5, 4.5, 0.25]) == {"median": 2.0, "p25": 2.0, "p75": 3.0}
-    assert speedup([1.0], [0.5]) == {"median": 2.0, "p25": 2.0, "p75": 2.0}
+    assert speedup([1.0, 9.0, 1.0], [0.5, 4.5, 0.25]) == {
+        "median": 2.0,
+        "p25": 2.0,
+        "p75": 3.0,
+        "rounds": 3,
+    }
+    assert speedup([1.0], [0.5]) == {"median": 2.0, "p25": 2.0, "p75": 2.0, "rounds": 1}
 
 
 def test_tutorial_pipeline_gives_the_same_overlay(small_model: Path) -> None:
@@ -144,8 +200,84 @@ def test_results_are_kept_and_gone_on_with(
     assert eager["speedup"]["median"] == 1.0 and eager["runs"] == 2 and eager["median_ms"] > 0
     mask = next(row for row in report["rows"] if row["level"] == "mask")
     assert mask["over_network"]["median"] > 0 and "beyond_network_ms" in mask
-    with pytest.raises(InputError, match="other settings, machine or versions"):
+    with pytest.raises(InputError, match=r"other settings \(repeats\); name another folder with --out"):
         run(settings_of(small_model, repeats=3), tmp_path, quiet=True)
+
+
+def copied(model: Path, folder: Path) -> Path:
+    """A model that a test may change."""
+    path = folder / "model.safetensors"
+    path.write_bytes(model.read_bytes())
+    return path
+
+
+def with_other_weights(model: Path) -> None:
+    checkpoint = load_checkpoint(model)
+    next(checkpoint.network.parameters()).data.add_(1.0)
+    save_checkpoint(model, checkpoint.network, checkpoint.info)
+
+
+def with_int8(model: Path) -> None:
+    model.with_suffix(".int8.xml").write_text("<net/>")
+    model.with_suffix(".int8.bin").write_bytes(b"weights")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (with_other_weights, r"other files \(model.safetensors\)"),
+        (with_int8, r"other files \(model.int8.xml, model.int8.bin\)"),
+    ],
+)
+def test_results_of_other_weights_are_no_start(
+    small_model: Path, tmp_path: Path, change: Callable[[Path], None], words: str
+) -> None:
+    """The model's name stays the same, and so does the command."""
+    model = copied(small_model, tmp_path)
+    settings, out = settings_of(model, sizes=((96, 64),), repeats=1), tmp_path / "out"
+    kept = run(settings, out, quiet=True)
+    assert run(settings, out, quiet=True) == kept
+    assert kept["files"]["model.safetensors"][:16] in (out / "benchmark.html").read_text()
+    change(model)
+    with pytest.raises(InputError, match=f"{words}; name another folder with --out"):
+        run(settings, out, quiet=True)
+
+
+def test_an_int8_model_is_told_from_another_by_both_files(small_model: Path, tmp_path: Path) -> None:
+    model = copied(small_model, tmp_path)
+    with_int8(model)
+    before = file_digests(settings_of(model))
+    assert before.keys() == {"model.safetensors", "model.int8.xml", "model.int8.bin"}
+    model.with_suffix(".int8.bin").write_bytes(b"others.")
+    after = file_digests(settings_of(model))
+    assert [name for name in before if before[name] != after[name]] == ["model.int8.bin"]
+
+
+def test_results_of_other_code_or_another_stand_in_are_no_start(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(small_model, sizes=((96, 64),), repeats=1, nodes=True, standin_ms=20)
+    kept = run(settings, tmp_path, quiet=True)
+    assert {"code of sernet_core", "code of sernet_ros"} <= kept["versions"].keys()
+    with pytest.raises(InputError, match=r"other settings \(standin_ms\); name another"):
+        run(dataclasses.replace(settings, standin_ms=30), tmp_path, quiet=True)
+    monkeypatch.setattr(identifying, "code_digest", lambda package: f"changed {package}")
+    with pytest.raises(InputError, match=r"other versions \(code of sernet_core, code of sernet_ros\)"):
+        run(settings, tmp_path, quiet=True)
+
+
+def test_code_that_only_shows_results_may_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "measured_package"
+    for name in ("__init__.py", "engines/fast.py", "report/style.py", "benchmark/page.py"):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text("ONE = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    first = code_digest("measured_package")
+    for name in ("report/style.py", "benchmark/page.py"):
+        (package / name).write_text("ONE = 2\n")
+    assert code_digest("measured_package") == first
+    (package / "engines/fast.py").write_text("ONE = 2\n")
+    assert code_digest("measured_package") != first
 
 
 def test_command_writes_all_three(
@@ -188,6 +320,70 @@ def test_peers_stand_beside_and_what_is_missing_says_so(small_model: Path, tmp_p
     first = next(row for row in report["rows"] if row["level"] == "network")
     assert first["over_first"]["median"] == of_peers[0]["speedup"]["median"] == 1.0
     assert f"{of_peers[0]['over_first']['median']:.2f}x" in page
+
+
+@pytest.mark.parametrize("level", ["network", "mask"])
+def test_what_fails_in_its_turn_costs_no_other(
+    small_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    level: str,
+) -> None:
+    real = gathering.levels_of
+
+    def broken(engine, *args):
+        tasks, calls = dict(real(engine, *args)), []
+        work = tasks[level]
+
+        def breaks(number: int) -> object:
+            calls.append(number)
+            if len(calls) == 4:
+                raise EngineError("the network's output is not finite")
+            return work(number)
+
+        return {**tasks, level: breaks} if engine.precision == "fp32" else tasks
+
+    monkeypatch.setattr(gathering, "levels_of", broken)
+    arguments = ["--model", str(small_model), "--engines", "eager:bf16", "--sizes", "96x64", "--repeats", "2"]
+    assert main(["benchmark", *arguments, "--out", str(tmp_path)]) == 1
+    reason = "failed while it was timed: the network's output is not finite"
+    name = f"small eager fp32 {level}, 96x64"
+    assert capsys.readouterr().out.splitlines()[-1] == f"not timed: {name}: {reason}"
+    report = json.loads((tmp_path / "benchmark.json").read_text())
+    assert report["faults"] == {name: reason} and report["done"] == [[96, 64]]
+    rows = {(row["precision"], row["level"]): row for row in report["rows"] if row["engine"] == "eager"}
+    assert ("fp32", level) not in rows and {("fp32", "overlay"), ("bf16", level)} <= rows.keys()
+    # Beside an eager that failed there is no ratio; nothing takes its place.
+    assert not {"speedup", "over_first"} & rows["bf16", level].keys() and rows["bf16", level]["runs"] == 2
+    assert rows["bf16", "overlay"]["speedup"]["rounds"] == 2
+    assert ("over_network" in rows["fp32", "overlay"]) == (level != "network")
+    assert escape(f"not timed: {name}: {reason}") in (tmp_path / "benchmark.html").read_text()
+
+
+def test_page_and_table_say_how_many_runs_a_figure_has(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The network is slow and leaves early; frame to mask has more runs, and its ratios those of both."""
+    real = module.interleave
+
+    def shortened(tasks, frames: int, repeats: int, **options):
+        times = real(tasks, frames, repeats, **options)
+        return {name: values[:2] if name.endswith(" network") else values for name, values in times.items()}
+
+    monkeypatch.setattr(module, "interleave", shortened)
+    report = run(settings_of(small_model, sizes=((96, 64),), repeats=3), tmp_path, quiet=True)
+    rows = {row["level"]: row for row in report["rows"] if row["engine"] == "eager"}
+    assert (rows["network"]["runs"], rows["mask"]["runs"]) == (2, 3)
+    assert rows["mask"]["speedup"]["rounds"] == 3 and rows["mask"]["over_network"]["rounds"] == 2
+    page = (tmp_path / "benchmark.html").read_text()
+    assert "; 2)</td>" in page and "; 3)</td>" in page and "<td>2 to 3</td>" in page
+    with (tmp_path / "benchmark.csv").open() as file:
+        line = next(line for line in csv.DictReader(file) if line["level"] == "mask")
+    assert (line["runs"], line["speedup_rounds"], line["over_network_rounds"]) == ("3", "3", "2")
+    command.tell(report, tmp_path)
+    head, line, *_ = capsys.readouterr().out.splitlines()
+    assert head.split()[6] == "runs" and line.split()[8] == "2"
 
 
 def test_further_tasks_take_turns_and_tell_their_stages(small_model: Path, tmp_path: Path) -> None:
@@ -284,7 +480,6 @@ def test_auto_shows_what_it_chose(
 def test_default_engines_hold_int8_where_a_model_has_it(
     small_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sernet_core.commands import benchmark as command
     from sernet_core.engines import choose
 
     monkeypatch.setattr(choose, "contenders", lambda *_: ["openvino"])

@@ -35,5 +35,5 @@ def test_floor_stands_beside_the_network(small_model: Path, tmp_path: Path) -> N
     rows = [module._row(entry, entries, times, Rates(1e9, 1e9), {}) for entry in entries]
     assert rows[0]["floor_ms"] == 2.0 and rows[0]["over_floor"] == 2.0 and "floor_ms" not in rows[1]
     assert "floor_ms" not in module._row(entries[0], entries, times, None, {})
-    page = _tables("network", rows[:1])
+    page = _tables("network", rows[:1], "speedup")
     assert "<th>floor, ms</th>" in page and "over network" not in page

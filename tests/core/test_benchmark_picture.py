@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 
-from sernet_core.benchmark import picture
-from sernet_core.benchmark.picture import scores_of
+from sernet_core.benchmark import memory, picture
+from sernet_core.benchmark import run as module
+from sernet_core.benchmark.picture import Score, scores_of
 from sernet_core.benchmark.run import run
 from sernet_core.benchmark.settings import Settings
 from sernet_core.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
+from sernet_core.errors import ConfigError
 from sernet_core.labels import CAMVID
 from sernet_core.network import build_network
 from sernet_core.peers.registry import PeerConfig
@@ -52,6 +55,102 @@ def test_picture_times_each_model_at_the_size_of_its_score(small_model: Path, tm
     assert section.count("<circle") == 3 and "one/model, eager fp32" in section and "62.50" in section
     assert "do not state at which size they were scored: silent fp32." in section
     assert "state no accuracy on real frames: small." in section and "synthetic" not in section
+
+
+def interrupted_before_the_picture(settings: Settings, out: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "picture_entries", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(settings, out, quiet=True)
+
+
+def test_scores_are_those_of_the_result(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the models state by the time that the picture is made."""
+    model = scored(tmp_path / "one.safetensors", small_model, {"miou": 61.5, "input_size": [80, 64]})
+    settings = Settings((str(model),), ("eager:bf16",), ((64, 64),), "source", "cpu", 1, 1)
+    interrupted_before_the_picture(settings, tmp_path / "out")
+    scores = {"fp32": Score("camvid/val", 71.5, (80, 64)), "bf16": Score("camvid/val", 71.0, (80, 64))}
+    monkeypatch.setattr(module, "scores_of", lambda _: scores)
+    report = run(settings, tmp_path / "out", quiet=True)
+    assert [(row["width"], row["precision"]) for row in report["picture"]] == [(80, "fp32")]
+    page = (tmp_path / "out" / "benchmark.html").read_text()
+    assert "61.50" in page and "71.50" not in page
+
+
+def test_a_fault_of_the_page_loses_no_measurement(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = scored(tmp_path / "one.safetensors", small_model, {"miou": 61.5, "input_size": [80, 64]})
+    settings = Settings((str(model),), (), ((64, 64),), "source", "cpu", 1, 1)
+
+    def broken(report: dict) -> str:
+        if report["picture"] is not None:
+            raise KeyError("int8")
+        return "a page"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "render", broken)
+        with pytest.raises(KeyError):
+            run(settings, tmp_path / "out", quiet=True)
+    kept = json.loads((tmp_path / "out" / "benchmark.json").read_text())
+    assert [row["width"] for row in kept["picture"]] == [80]
+    monkeypatch.setattr(module, "interleave", lambda *_, **__: pytest.fail("it was measured again"))
+    assert run(settings, tmp_path / "out", quiet=True) == kept
+    assert "61.50" in (tmp_path / "out" / "benchmark.html").read_text()
+
+
+def test_what_fails_in_the_picture_costs_no_other(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def task(engine, frames):
+        def work(number: int) -> None:
+            if engine.plan.frame == (64, 80):
+                raise MemoryError("no room")
+
+        return work
+
+    monkeypatch.setattr(picture, "_task", task)
+    one = scored(tmp_path / "one.safetensors", small_model, {"miou": 61.5, "input_size": [80, 64]})
+    two = scored(tmp_path / "two.safetensors", small_model, {"miou": 62.5, "input_size": [96, 80]})
+    settings = Settings((str(one), str(two)), (), ((64, 64),), "source", "cpu", 1, 1)
+    report = run(settings, tmp_path / "out", quiet=True)
+    assert [row["model"] for row in report["picture"]] == ["two"]
+    assert report["faults"] == {
+        "one eager fp32 mask, picture": "failed while it was timed: MemoryError: no room"
+    }
+
+
+def test_memory_is_looked_at_for_the_picture_too(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sizes are those of the scores; and it may be all that is still to be made."""
+    score = {"miou": 61.5, "input_size": [960, 720]}
+    model = scored(tmp_path / "one.safetensors", small_model, score)
+    settings = Settings((str(model),), (), ((64, 64),), "source", "cpu", 1, 1)
+    assert memory.needed_by_picture([("one", (960, 720)), ("one", (80, 64))], {"one": 1000}) == (
+        memory.BYTES_A_PIXEL * (960 * 720 + 80 * 64) + 2 * memory.BYTES_A_PARAMETER * 1000
+    )
+    parameters = sum(value.numel() for value in load_checkpoint(model).network.parameters())
+    small = memory.needed(settings, {"one": parameters}, ())
+    large = memory.needed_by_picture([("one", (960, 720))], {"one": parameters})
+    assert small < large
+    words = "for the picture, which has each model at the size of its score.*fewer --engines or --model"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "available", lambda: (small + large) / 2)
+        patch.setattr(module, "gather", lambda *_: pytest.fail("something was built"))
+        with pytest.raises(ConfigError, match=words):
+            run(settings, tmp_path / "out", quiet=True)
+    interrupted_before_the_picture(settings, tmp_path / "out")
+    monkeypatch.setattr(module, "picture_entries", lambda *_: [])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "available", lambda: (small + large) / 2)
+        with pytest.raises(ConfigError, match=words):
+            run(settings, tmp_path / "out", quiet=True)
+    assert run(settings, tmp_path / "out", quiet=True)["picture"] == []
+    monkeypatch.setattr(memory, "available", lambda: -1.0)
+    run(settings, tmp_path / "out", quiet=True)  # nothing is ahead
 
 
 def test_shipped_models_are_in_the_picture() -> None:

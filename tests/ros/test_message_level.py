@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import rclpy
 import torch
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from sernet_core.benchmark.cases import Case, Entry
+from sernet_core.benchmark.run import run
 from sernet_core.benchmark.settings import Settings
 from sernet_core.benchmark.timing import CALLS, WARM_UP
 from sernet_core.checkpoint import CheckpointInfo, save_checkpoint
@@ -80,12 +84,14 @@ def test_a_node_that_does_not_answer_is_a_fault_and_the_others_are_timed(
     ends = (sys.executable, "-c", ENDS)
     monkeypatch.setattr(message_level, "NODE_COMMAND", ends)
     frames = [np.zeros((64, 96, 3), np.uint8)]
-    settings = Settings((str(model),), ("eager",), ((96, 64),), "model", "cpu", 1, 2, nodes=True)
+    settings = Settings(
+        (str(model),), ("eager",), ((96, 64),), "model", "cpu", 1, 2, nodes=True, standin_ms=1
+    )
     entry = Entry(Case("small", "eager", "fp32", 96, 64), "mask", lambda number: None)
     faults: dict[str, str] = {}
     rclpy.init(args=[])
     try:
-        with message_tasks(settings, [entry], frames, faults, folder=tmp_path, standin_ms=1) as tasks:
+        with message_tasks(settings, [entry], frames, faults, folder=tmp_path) as tasks:
             assert [(task.case.engine, task.level) for task in tasks] == [("sleep", "message")]
             for _ in range(CALLS * (WARM_UP + 1)):
                 tasks[0].task(0)
@@ -96,6 +102,41 @@ def test_a_node_that_does_not_answer_is_a_fault_and_the_others_are_timed(
     (name, reason), *_ = faults.items()
     assert len(faults) == 1 and name == "small eager fp32 message"
     assert "does not answer with this engine" in reason and "the engine cannot be built" in reason
+
+
+def test_a_node_that_dies_in_its_turn_costs_no_other(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    @contextmanager
+    def extra(*args):
+        with message_tasks(*args, folder=out) as tasks:
+            eager, asleep = tasks
+            calls: list[int] = []
+
+            def dies(number: int) -> object:
+                calls.append(number)
+                if len(calls) == CALLS * WARM_UP + 2:
+                    children = psutil.Process().children(recursive=True)
+                    (node,) = (child for child in children if str(out / "node0.jsonl") in child.cmdline())
+                    node.kill()
+                return eager.task(number)
+
+            yield [dataclasses.replace(eager, task=dies), asleep]
+
+    settings = Settings(
+        (str(model),), ("eager",), ((96, 64),), "model", "cpu", 1, 2, nodes=True, standin_ms=1
+    )
+    rclpy.init(args=[])
+    try:
+        report = run(settings, out, extra, quiet=True)
+    finally:
+        rclpy.shutdown()
+    ((name, reason),) = report["faults"].items()
+    assert name == "small eager fp32 message, 96x64" and "the node has ended (-9)" in reason
+    rows = {(row["engine"], row["level"]): row for row in report["rows"]}
+    assert ("eager", "message") not in rows
+    assert rows["sleep", "message"]["runs"] == rows["eager", "mask"]["runs"] == 2
+    assert json.loads((out / "benchmark.json").read_text())["done"] == [[96, 64]]
 
 
 def test_a_bad_request_is_refused(tmp_path: Path) -> None:
