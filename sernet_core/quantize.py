@@ -12,8 +12,9 @@ import numpy as np
 from tqdm import tqdm
 
 from sernet_core.datasets import Dataset
+from sernet_core.digests import file_sha256
 from sernet_core.engines.base import Source, missing_packages
-from sernet_core.engines.cache import file_hash, weights_hash
+from sernet_core.engines.cache import weights_hash
 from sernet_core.engines.graph import INPUT, export_graph
 from sernet_core.engines.openvino import converted, name_ports, no_reports, save
 from sernet_core.engines.quantised import SECTION, quantised_path
@@ -106,7 +107,7 @@ def _save(model: Any, path: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder:
             draft = Path(folder) / path.name
             save(model, draft)
-            model.set_rt_info(file_hash(draft.with_suffix(".bin")), [SECTION, "bin_sha256"])
+            model.set_rt_info(file_sha256(draft.with_suffix(".bin")), [SECTION, "bin_sha256"])
             save(model, draft)
             # Where the .xml is, its weights are: an old one goes first, the new one comes last.
             path.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from sernet_core.ablation.rows import REPEATED, Row
 from sernet_core.datasets import Dataset
 from sernet_core.errors import ConfigError
 from sernet_core.train import Recipe
-from sernet_core.train.origin import file_sha256
+from sernet_core.train.origin import weights_sha256
 from sernet_core.train.recipe import read_recipe
 
 
@@ -72,7 +72,7 @@ class Plan:
             "validation": self.validation.name,
             "stems_sha256": hashlib.sha256("\n".join(self.dataset.stems).encode()).hexdigest(),
             "encoder": self.encoder.name if self.encoder else None,
-            "encoder_sha256": file_sha256(self.encoder) if self.encoder else None,
+            "encoder_sha256": weights_sha256(self.encoder) if self.encoder else None,
         }
         return json.loads(json.dumps(values))
 

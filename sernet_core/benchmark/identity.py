@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib.util
 import json
 from collections.abc import Mapping
@@ -12,7 +11,8 @@ from typing import Any
 
 from sernet_core.benchmark.settings import Settings
 from sernet_core.checkpoint import resolve_model
-from sernet_core.engines.cache import device_name, file_hash
+from sernet_core.digests import file_sha256, sources_sha256
+from sernet_core.engines.cache import device_name
 from sernet_core.engines.quantised import quantised_path
 from sernet_core.engines.registry import ENGINES, engine_class
 from sernet_core.report.facts import machine, versions
@@ -69,20 +69,19 @@ def file_digests(settings: Settings) -> dict[str, str]:
         int8 = quantised_path(path)
         for file in (path, int8, int8.with_suffix(".bin")):
             if file.is_file():
-                found[name + file.name.removeprefix(path.stem)] = file_hash(file)
+                found[name + file.name.removeprefix(path.stem)] = file_sha256(file)
     return found
 
 
 def code_digest(package: str) -> str:
     """Sixteen digits that stand for the source files of a package, but for those that only show results."""
     spec = importlib.util.find_spec(package)
-    total = hashlib.sha256()
-    for folder in map(Path, (spec and spec.submodule_search_locations) or ()):
-        for path in sorted(folder.rglob("*.py")):
-            name = path.relative_to(folder).as_posix()
-            if not name.startswith(SHOWING):
-                total.update(f"{name} {file_hash(path)}\n".encode())
-    return total.hexdigest()[:16]
+    if spec is None or spec.origin is None:
+        return ""  # not installed: nothing of it was timed
+    folder = Path(spec.origin).parent
+    sources = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.py")}
+    timed = (path for name, path in sources.items() if not name.startswith(SHOWING))
+    return sources_sha256(folder, timed)[:16]
 
 
 def _versions(engine: str) -> dict[str, str]:

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sernet_core.digests import file_sha256
 from sernet_core.errors import ConfigError
 
 ENTRY = "entry.json"
@@ -193,7 +194,7 @@ class EngineCache:
             except Exception:  # some libraries have another type for a disk that is full
                 _probe(work)
                 raise
-            files = {path.name: file_hash(path) for path in sorted(work.iterdir())}
+            files = {path.name: file_sha256(path) for path in sorted(work.iterdir())}
             text = json.dumps({"key": dict(key), "files": files}, indent=2)
             (work / ENTRY).write_text(text + "\n")
             # Another process may use by now what it has built from the same key.
@@ -283,13 +284,7 @@ def _is_whole(entry: Path, key: Mapping[str, Any]) -> bool:
     try:
         stored = json.loads((entry / ENTRY).read_text())
         return stored["key"] == json.loads(json.dumps(dict(key))) and all(
-            file_hash(entry / name) == value for name, value in stored["files"].items()
+            file_sha256(entry / name) == value for name, value in stored["files"].items()
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

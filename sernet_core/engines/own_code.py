@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
 from pathlib import Path
 
 import sernet_core
+from sernet_core.digests import sources_sha256
 
 PARTS = (
     "blocks.py",
@@ -28,9 +28,4 @@ def code_hash(package: Path = Path(sernet_core.__file__).parent) -> str:
     Args:
         package: Folder of the package.
     """
-    total = hashlib.sha256()
-    for path in sorted(path for part in PARTS for path in package.glob(part)):
-        source = path.read_bytes()
-        total.update(f"{path.relative_to(package).as_posix()} {len(source)} ".encode())
-        total.update(source)
-    return total.hexdigest()
+    return sources_sha256(package, (path for part in PARTS for path in package.glob(part)))

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sernet_core.digests import file_sha256
 from sernet_core.engines.base import Source
-from sernet_core.engines.cache import file_hash, weights_hash
+from sernet_core.engines.cache import weights_hash
 from sernet_core.engines.plan import same_scale
 from sernet_core.errors import EngineError
 
@@ -80,7 +81,7 @@ class Quantised:
     @property
     def is_mixed(self) -> bool:
         """Whether the .bin file is another than the one that the .xml file was written with."""
-        return bool(self.sha256) and file_hash(self.path.with_suffix(".bin")) != self.sha256
+        return bool(self.sha256) and file_sha256(self.path.with_suffix(".bin")) != self.sha256
 
 
 def quantised_path(checkpoint: Path) -> Path:

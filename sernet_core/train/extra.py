@@ -24,7 +24,7 @@ from sernet_core.errors import ConfigError, InputError
 from sernet_core.labels import IGNORE
 from sernet_core.runtime import Segmenter
 from sernet_core.storage import write_atomically
-from sernet_core.train.origin import file_sha256
+from sernet_core.train.origin import weights_sha256
 from sernet_core.train.processes import Processes
 from sernet_core.train.stream import count_classes, truth
 
@@ -80,7 +80,7 @@ class Extra:
 
     def _key(self, model: Path) -> str:
         """Twelve digits for all that the masked labels depend on, but for the frames themselves."""
-        parts = [file_sha256(model), self.dataset.name, self.missing, self.dataset.stems, MARGIN]
+        parts = [weights_sha256(model), self.dataset.name, self.missing, self.dataset.stems, MARGIN]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
     @functools.cached_property
@@ -105,7 +105,7 @@ class Extra:
             names = [self.dataset.classes.names[number] for number in self.missing]
             described["masked"] = {
                 "file": self.model.name,
-                "sha256": file_sha256(self.model),
+                "sha256": weights_sha256(self.model),
                 "classes": names,
             }
         return described

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sernet_core.checkpoint import Checkpoint, read_info
 from sernet_core.datasets import Dataset
+from sernet_core.digests import file_sha256
 from sernet_core.errors import CheckpointError
 from sernet_core.train.parts import parts_of
 from sernet_core.train.recipe import Recipe
@@ -51,14 +51,14 @@ def describe_origin(
             stems |= set(read_info(extra.model).data.get("stems", ()))
         origin["extra"] = extra.describe(recipe.extra_share)
     if encoder is not None:
-        origin["encoder"] = {"file": encoder.name, "sha256": file_sha256(encoder)}
+        origin["encoder"] = {"file": encoder.name, "sha256": weights_sha256(encoder)}
     for role, model in (("started_from", start), ("teacher", teacher)):
         if model is not None:
             before: Mapping[str, Any] = model.info.data
             stems |= set(before.get("stems", ()))
             origin[role] = {
                 "file": model.path.name,
-                "sha256": file_sha256(model.path),
+                "sha256": weights_sha256(model.path),
                 "recipe": dict(model.info.recipe),
                 "data": {key: value for key, value in before.items() if key != "stems"},
             }
@@ -66,14 +66,13 @@ def describe_origin(
     return origin
 
 
-def file_sha256(path: Path) -> str:
+def weights_sha256(path: Path) -> str:
     """SHA-256 of a file of weights, in hexadecimal.
 
     Raises:
         CheckpointError: It cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot read the weights: {error.strerror}") from error
