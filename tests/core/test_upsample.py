@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from sernet_core.engines import upsample
 from sernet_core.engines.plan import Plan
 from sernet_core.engines.upsample import Upsampler
 
@@ -48,6 +49,18 @@ def test_noise_where_every_pixel_lies_between_classes() -> None:
     equal_but_for_ties(Upsampler(plan), logits)
 
 
+@pytest.mark.parametrize("frame", [(72, 100), (90, 130), (20, 31)])
+def test_the_mask_is_the_same_however_many_pixels_are_decided_at_once(
+    frame: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = Plan(frame, (72, 100), 16)
+    logits = torch.randn(11, 20, 28, generator=torch.Generator().manual_seed(0))
+    whole = Upsampler(plan).mask(logits)
+    for pixels in (1, 100, 1000):
+        monkeypatch.setattr(upsample, "PIXELS_AT_ONCE", pixels)
+        assert (Upsampler(plan).mask(logits) == whole).all()
+
+
 def test_full_is_the_networks_own_upsampling() -> None:
     plan = Plan((200, 300), (70, 101), 16)
     logits = street_like(plan, 5, 0)
@@ -62,15 +75,22 @@ def test_areas_of_one_class_are_not_interpolated(monkeypatch: pytest.MonkeyPatch
     logits = torch.randn(4, 32, 48, generator=torch.Generator().manual_seed(1))
     logits[2, :, :24] += 50
     logits[3, :, 24:] += 50
-    seen = []
-    interpolate = upsampler._interpolated
-    monkeypatch.setattr(
-        upsampler, "_interpolated", lambda x, pixels: (seen.extend(pixels), interpolate(x, pixels))[1]
-    )
+    seen = np.zeros((128, 192), bool)
+    decide = upsampler._decide
+
+    def watched(mask: np.ndarray, logits: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> None:
+        before = mask.copy()
+        mask[:] = 255
+        decide(mask, logits, rows, columns)
+        seen[mask < 255] = True
+        mask[mask == 255] = before[mask == 255]
+
+    monkeypatch.setattr(upsampler, "_decide", watched)
     mask = upsampler.mask(logits)
-    assert set(np.asarray(seen) % 192) == {94, 95, 96, 97}  # the border, half a cell to either side
+    assert set(seen.nonzero()[1]) == {94, 95, 96, 97}  # the border, half a cell to either side
+    assert seen.sum() == 4 * 128
     assert (mask[:, :94] == 2).all() and (mask[:, 98:] == 3).all()
-    monkeypatch.setattr(upsampler, "_interpolated", None)
+    monkeypatch.setattr(upsampler, "_decide", None)
     logits[3] += 100
     assert (upsampler.mask(logits) == 3).all()
 
