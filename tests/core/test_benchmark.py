@@ -1,283 +1,36 @@
-"""The benchmark: turns, statistics, resuming, and what is written."""
+"""The benchmark's command: what is written, and what is said of what cannot be timed."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmark_settings import settings_of
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from sernet_core.benchmark import cases, memory
 from sernet_core.benchmark import gather as gathering
-from sernet_core.benchmark import identity as identifying
+from sernet_core.benchmark import memory
 from sernet_core.benchmark import run as module
-from sernet_core.benchmark.cases import PARTS, TUTORIAL, Entry, levels_of, tutorial
-from sernet_core.benchmark.identity import code_digest, file_digests
+from sernet_core.benchmark.cases import PARTS, Entry
 from sernet_core.benchmark.page import node_stages
 from sernet_core.benchmark.run import run
 from sernet_core.benchmark.settings import Settings
-from sernet_core.benchmark.timing import SLOW_REPEATS, WARM_UP, interleave, speedup, summary, timed
-from sernet_core.checkpoint import load_checkpoint, save_checkpoint
+from sernet_core.benchmark.timing import WARM_UP
+from sernet_core.checkpoint import load_checkpoint
 from sernet_core.cli import main
 from sernet_core.commands import benchmark as command
 from sernet_core.engines.base import Source
-from sernet_core.engines.cache import EngineCache
-from sernet_core.engines.choose import build
-from sernet_core.engines.eager import Eager
-from sernet_core.engines.parity import street_frames
 from sernet_core.engines.plan import Plan
 from sernet_core.errors import ConfigError, EngineError, InputError
-from sernet_core.labels import overlay
 from sernet_core.peers.registry import PEERS, cost
-
-
-class Clock:
-    """Time that passes only where a task lets it."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def test_tasks_take_turns_on_the_same_frames() -> None:
-    clock, order = Clock(), []
-
-    def task(name: str, seconds: float):
-        def work(frame: int) -> None:
-            order.append((name, frame))
-            clock.now += seconds
-
-        return work
-
-    times = interleave({"a": task("a", 0.1), "b": task("b", 0.02)}, 3, 4, clock=clock)
-    # Each one twice in its turn: what another task leaves behind does not count.
-    assert order[:8:2] == order[1:8:2] == [("a", 0), ("b", 0), ("b", 1), ("a", 1)]
-    assert len(order) == 2 * 2 * (4 + WARM_UP)
-    assert times["a"] == pytest.approx([0.1] * 4) and times["b"] == pytest.approx([0.02] * 4)
-
-
-def test_a_slow_task_leaves_and_the_others_go_on() -> None:
-    clock, calls = Clock(), []
-
-    def task(name: str, seconds: float):
-        def work(_: int) -> None:
-            calls.append(name)
-            clock.now += seconds
-
-        return work
-
-    tasks = {"slow": task("slow", 0.4), "quick": task("quick", 0.01), "other": task("other", 0.02)}
-    times = interleave(tasks, 1, 30, clock=clock)
-    assert {name: len(values) for name, values in times.items()} == {
-        "slow": SLOW_REPEATS,
-        "quick": 30,
-        "other": 30,
-    }
-    assert calls.count("slow") == 2 * (SLOW_REPEATS + WARM_UP) and calls.count("quick") == 2 * (30 + WARM_UP)
-    after = calls[3 * 2 * (SLOW_REPEATS + WARM_UP) :]
-    assert after[:8:2] in (["quick", "other", "other", "quick"], ["other", "quick", "quick", "other"])
-    assert len(interleave({"slow": task("slow", 0.4)}, 1, 5, clock=clock)["slow"]) == 5
-
-
-def test_one_slow_call_makes_no_slow_task() -> None:
-    """The warm-up least of all, in which a library may still build something."""
-    clock, calls = Clock(), []
-
-    def work(_: int) -> None:
-        calls.append(1)
-        clock.now += 9.0 if len(calls) < 6 else 0.01
-
-    assert len(interleave({"a": work}, 1, 30, clock=clock)["a"]) == 30
-
-
-def test_a_ratio_is_of_the_rounds_that_both_have_had() -> None:
-    # The first task left after two rounds; what the other did later belongs to no pair.
-    found = {"median": 2.0, "p25": 2.0, "p75": 2.0, "rounds": 2}
-    assert speedup([1.0, 8.0], [0.5, 4.0, 50.0]) == speedup([1.0, 8.0, 50.0], [0.5, 4.0]) == found
-    assert summary([0.5, 4.0, 50.0])["runs"] == 3
-
-
-def test_a_task_that_fails_is_dropped_and_the_others_go_on() -> None:
-    order: list[str] = []
-    failed: dict[str, str] = {}
-
-    def breaks(_: int) -> None:
-        order.append("breaks")
-        if len(order) > 6:
-            raise RuntimeError("out of memory")
-
-    tasks = {"a": lambda _: order.append("a"), "breaks": breaks, "b": lambda _: order.append("b")}
-    times = interleave(tasks, 1, 5, on_failure=lambda name, error: failed.update({name: str(error)}))
-    assert failed == {"breaks": "out of memory"} and times.keys() == {"a", "b"}
-    assert [len(values) for values in times.values()] == [5, 5]
-    with pytest.raises(RuntimeError, match="out of memory"):
-        interleave(tasks, 1, 5)
-    assert interleave({}, 1, 5) == {}
-
-
-def test_statistics_against_hand_arithmetic() -> None:
-    values = summary([0.001 * number for number in range(1, 102)])
-    assert values["runs"] == 101 and values["median_ms"] == 51 and values["p95_ms"] == 96
-    assert (values["p25_ms"], values["p75_ms"], values["p99_ms"]) == (26, 76, 100)
-    assert (values["min_ms"], values["max_ms"]) == (1, 101)
-    # Round by round: a busy second round slows both and changes no ratio.
-    assert speedup([1.0, 9.0, 1.0], [0.5, 4.5, 0.25]) == {
-        "median": 2.0,
-        "p25": 2.0,
-        "p75": 3.0,
-        "rounds": 3,
-    }
-    assert speedup([1.0], [0.5]) == {"median": 2.0, "p25": 2.0, "p75": 2.0, "rounds": 1}
-
-
-def test_tutorial_pipeline_gives_the_same_overlay(small_model: Path) -> None:
-    source = Source.load(small_model, EngineCache(Path("unused")))
-    plan = Plan((64, 96), (64, 96), 16)
-    frames = street_frames(64, 96, 1)
-    mask = build("eager", source, plan).segment(frames[0]).mask
-    wanted = overlay(frames[0], mask, source.info.classes, 0.5)
-    found = tutorial(source, plan, frames)(0)
-    assert np.mean(np.abs(found.astype(int) - wanted).max(-1) <= 1) > 0.999
-
-
-class OneLaunch(Eager):
-    """Frame and mask are one launch, which cannot be taken apart."""
-
-    def segment_batch(self, images, *, confidence: bool = False):
-        return super().segment_batch(images, confidence=confidence)
-
-
-def test_what_is_one_launch_has_no_parts(small_model: Path) -> None:
-    source, frames = Source.load(small_model, EngineCache(Path("unused"))), street_frames(64, 96, 1)
-    plan = Plan((64, 96), (64, 96), 16)
-    assert set(PARTS) <= levels_of(Eager(source, plan), source.info.classes, frames).keys()
-    assert not set(PARTS) & levels_of(OneLaunch(source, plan), source.info.classes, frames).keys()
-
-
-def settings_of(model: Path, **changes) -> Settings:
-    settings = Settings((str(model),), (), ((96, 64), (64, 64)), "source", "cpu", 1, 2)
-    return dataclasses.replace(settings, **changes)
-
-
-def test_results_are_kept_and_gone_on_with(
-    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    measured = module._measured
-
-    def interrupted(settings: Settings, width: int, height: int, *rest, quiet: bool):
-        if (width, height) == (64, 64):
-            raise KeyboardInterrupt
-        return measured(settings, width, height, *rest, quiet=quiet)
-
-    monkeypatch.setattr(module, "_measured", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run(settings_of(small_model), tmp_path, quiet=True)
-    first = json.loads((tmp_path / "benchmark.json").read_text())
-    assert (
-        first["done"] == [[96, 64]]
-        and "not measured yet: 64x64, the picture" in (tmp_path / "benchmark.html").read_text()
-    )
-
-    monkeypatch.setattr(module, "_measured", measured)
-    report = run(settings_of(small_model), tmp_path, quiet=True)
-    assert report["done"] == [[96, 64], [64, 64]]
-    assert report["rows"][: len(first["rows"])] == first["rows"]  # not measured again
-    assert [(row["engine"], row["level"]) for row in first["rows"]] == [
-        *(("eager", level) for level in ("network", "mask", "overlay", *PARTS)),
-        (TUTORIAL, "overlay"),
-    ]
-    eager = next(row for row in report["rows"] if row["engine"] == "eager")
-    assert eager["speedup"]["median"] == 1.0 and eager["runs"] == 2 and eager["median_ms"] > 0
-    mask = next(row for row in report["rows"] if row["level"] == "mask")
-    assert mask["over_network"]["median"] > 0 and "beyond_network_ms" in mask
-    with pytest.raises(InputError, match=r"other settings \(repeats\); name another folder with --out"):
-        run(settings_of(small_model, repeats=3), tmp_path, quiet=True)
-
-
-def copied(model: Path, folder: Path) -> Path:
-    """A model that a test may change."""
-    path = folder / "model.safetensors"
-    path.write_bytes(model.read_bytes())
-    return path
-
-
-def with_other_weights(model: Path) -> None:
-    checkpoint = load_checkpoint(model)
-    next(checkpoint.network.parameters()).data.add_(1.0)
-    save_checkpoint(model, checkpoint.network, checkpoint.info)
-
-
-def with_int8(model: Path) -> None:
-    model.with_suffix(".int8.xml").write_text("<net/>")
-    model.with_suffix(".int8.bin").write_bytes(b"weights")
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (with_other_weights, r"other files \(model.safetensors\)"),
-        (with_int8, r"other files \(model.int8.xml, model.int8.bin\)"),
-    ],
-)
-def test_results_of_other_weights_are_no_start(
-    small_model: Path, tmp_path: Path, change: Callable[[Path], None], words: str
-) -> None:
-    """The model's name stays the same, and so does the command."""
-    model = copied(small_model, tmp_path)
-    settings, out = settings_of(model, sizes=((96, 64),), repeats=1), tmp_path / "out"
-    kept = run(settings, out, quiet=True)
-    assert run(settings, out, quiet=True) == kept
-    assert kept["files"]["model.safetensors"][:16] in (out / "benchmark.html").read_text()
-    change(model)
-    with pytest.raises(InputError, match=f"{words}; name another folder with --out"):
-        run(settings, out, quiet=True)
-
-
-def test_an_int8_model_is_told_from_another_by_both_files(small_model: Path, tmp_path: Path) -> None:
-    model = copied(small_model, tmp_path)
-    with_int8(model)
-    before = file_digests(settings_of(model))
-    assert before.keys() == {"model.safetensors", "model.int8.xml", "model.int8.bin"}
-    model.with_suffix(".int8.bin").write_bytes(b"others.")
-    after = file_digests(settings_of(model))
-    assert [name for name in before if before[name] != after[name]] == ["model.int8.bin"]
-
-
-def test_results_of_other_code_or_another_stand_in_are_no_start(
-    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = settings_of(small_model, sizes=((96, 64),), repeats=1, nodes=True, standin_ms=20)
-    kept = run(settings, tmp_path, quiet=True)
-    assert {"code of sernet_core", "code of sernet_ros"} <= kept["versions"].keys()
-    with pytest.raises(InputError, match=r"other settings \(standin_ms\); name another"):
-        run(dataclasses.replace(settings, standin_ms=30), tmp_path, quiet=True)
-    monkeypatch.setattr(identifying, "code_digest", lambda package: f"changed {package}")
-    with pytest.raises(InputError, match=r"other versions \(code of sernet_core, code of sernet_ros\)"):
-        run(settings, tmp_path, quiet=True)
-
-
-def test_code_that_only_shows_results_may_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "measured_package"
-    for name in ("__init__.py", "engines/fast.py", "report/style.py", "benchmark/page.py"):
-        (package / name).parent.mkdir(parents=True, exist_ok=True)
-        (package / name).write_text("ONE = 1\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    first = code_digest("measured_package")
-    for name in ("report/style.py", "benchmark/page.py"):
-        (package / name).write_text("ONE = 2\n")
-    assert code_digest("measured_package") == first
-    (package / "engines/fast.py").write_text("ONE = 2\n")
-    assert code_digest("measured_package") != first
 
 
 def test_command_writes_all_three(
@@ -433,28 +186,11 @@ def test_refusals(tmp_path: Path, arguments: str, message: str, capsys: pytest.C
     assert message in capsys.readouterr().err
 
 
-def test_a_file_that_is_no_result(small_model: Path, tmp_path: Path) -> None:
-    (tmp_path / "benchmark.json").write_text("[]")
-    with pytest.raises(InputError, match="not a benchmark's result"):
-        run(settings_of(small_model), tmp_path, quiet=True)
-
-
 @pytest.mark.parametrize("arguments", ["--repeats 0", "--repeats -1", "--threads -1", "--repeats many"])
 def test_numbers_are_checked_at_once(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["benchmark", *arguments.split()])
     assert ended.value.code == 2 and "is not a whole number of at least" in capsys.readouterr().err
-
-
-def test_what_a_task_notes_belongs_to_the_times() -> None:
-    clock, noted = Clock(), []
-
-    def task(_: int) -> None:
-        noted.append(0.01 * (len(noted) + 1))
-        clock.now += noted[-1]
-
-    times = interleave({"a": task}, 1, 3, clock=clock)["a"]
-    assert timed(noted) == pytest.approx(times) and len(times) == 3
 
 
 def test_auto_shows_what_it_chose(
@@ -554,14 +290,3 @@ def test_a_container_limits_the_memory(tmp_path: Path, monkeypatch: pytest.Monke
     assert memory.available() == 500_100
     (tmp_path / "memory.max").write_text("max\n")
     assert memory.available() > 1e6
-
-
-def test_levels_are_over_when_the_device_has_done_them(
-    small_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waited = []
-    monkeypatch.setattr(cases, "settle", waited.append)
-    source, frames = Source.load(small_model, EngineCache(Path("unused"))), street_frames(64, 96, 1)
-    tasks = levels_of(Eager(source, Plan((64, 96), (64, 96), 16)), source.info.classes, frames, "cuda:0")
-    tasks["network"](0)
-    assert waited == ["cuda:0"]
