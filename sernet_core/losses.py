@@ -2,11 +2,16 @@
 
 Every loss is a sum over images whose share in the batch depends on the labels alone (`Criterion.extent`). So
 the losses of a batch's parts, wherever and in whatever order they are computed, add up to that of the whole.
+
+A label is a class's id, 255 for void, or `OPEN` + id: the pixel is of this class or of one of those that its
+data set leaves unlabelled, whose objects are labelled there as what stands behind them. Of such a pixel the
+probabilities of all these classes count together, so that it teaches what is certain and no more.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +25,8 @@ from sernet_core.labels import IGNORE
 Balance = Literal["none", "fourth_root_median", "sqrt_median", "median"]
 EXPONENTS: dict[Balance, float] = {"none": 0.0, "fourth_root_median": 0.25, "sqrt_median": 0.5, "median": 1.0}
 Region = Literal["none", "lovasz", "dice"]
+OPEN = 256
+"""Added to a label whose pixel may also be of a class that its data set leaves unlabelled."""
 
 
 def class_weights(pixels: np.ndarray, images: np.ndarray, balance: Balance) -> Tensor:
@@ -87,6 +94,7 @@ class Criterion:
         region: Loss over regions.
         region_weight: Its weight.
         auxiliary_weight: Weight of the auxiliary head's loss.
+        unlabelled: Ids of the classes that an `OPEN` label leaves open.
     """
 
     def __init__(
@@ -97,12 +105,14 @@ class Criterion:
         region: Region = "none",
         region_weight: float = 0.0,
         auxiliary_weight: float = 0.0,
+        unlabelled: Sequence[int] = (),
     ) -> None:
         self.weights = weights
         self.hard = hard
         self.region = region
         self.region_weight = region_weight
         self.auxiliary_weight = auxiliary_weight
+        self.unlabelled = tuple(unlabelled)
 
     def extent(self, target: Tensor) -> Tensor:
         """What labels (N, H, W) weigh: float32 (2,), class weights of labelled pixels and labelled images."""
@@ -115,7 +125,7 @@ class Criterion:
         Args:
             logits: (N, K, h, w); resized to the target's size where it differs.
             auxiliary: The auxiliary head's, (N, K, h, w), or None.
-            target: int64 (N, H, W), 255 = void.
+            target: int64 (N, H, W), labels.
             extent: What the labels of the whole batch weigh, the sum of `extent` over its parts.
 
         Returns:
@@ -123,26 +133,43 @@ class Criterion:
         """
         pixels, images = extent.clamp(min=1.0)
         large = _resized(logits, target)
-        loss = pixel_loss(large, target, self.weights, self.hard) / pixels
+        loss = self._pixel_loss(large, target) / pixels
         if self.region != "none" and self.region_weight:
-            loss = loss + self.region_weight * _REGIONS[self.region](large, target) / images
+            loss = loss + self.region_weight * self._region_loss(large, target) / images
         if auxiliary is not None:
-            extra = pixel_loss(_resized(auxiliary, target), target, self.weights, self.hard)
+            extra = self._pixel_loss(_resized(auxiliary, target), target)
             loss = loss + self.auxiliary_weight * extra / pixels
         return loss
 
+    def _pixel_loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        return pixel_loss(logits, target, self.weights, self.hard, self.unlabelled)
 
-def pixel_loss(logits: Tensor, target: Tensor, weights: Tensor, hard: HardPixels | None = None) -> Tensor:
+    def _region_loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        return _REGIONS[self.region](logits, target, self.unlabelled)
+
+
+def pixel_loss(
+    logits: Tensor,
+    target: Tensor,
+    weights: Tensor,
+    hard: HardPixels | None = None,
+    unlabelled: Sequence[int] = (),
+) -> Tensor:
     """Weighted cross-entropy, the sum over labelled pixels.
 
     Args:
         logits: (N, K, H, W).
-        target: int64 (N, H, W), 255 = void.
+        target: int64 (N, H, W), labels.
         weights: float32 (K,).
         hard: Where given, an image's hard pixels stand for all of its labelled ones: their mean loss counts
             with the weight of all.
+        unlabelled: Ids of the classes that an `OPEN` label leaves open.
     """
-    losses = functional.cross_entropy(logits, target, ignore_index=IGNORE, reduction="none")
+    ids, is_open = _read(target)
+    losses = functional.cross_entropy(logits, ids, ignore_index=IGNORE, reduction="none")
+    if unlabelled and is_open.any():
+        others = logits[:, list(unlabelled)].logsumexp(1) - logits.logsumexp(1)
+        losses = torch.where(is_open, -torch.logaddexp(-losses, others), losses)
     mass = _pixel_weights(target, weights)
     if hard is None:
         return (losses * mass).sum()
@@ -153,7 +180,7 @@ def pixel_loss(logits: Tensor, target: Tensor, weights: Tensor, hard: HardPixels
     return total
 
 
-def lovasz_softmax(logits: Tensor, target: Tensor) -> Tensor:
+def lovasz_softmax(logits: Tensor, target: Tensor, unlabelled: Sequence[int] = ()) -> Tensor:
     """Lovász-softmax loss (Berman et al., arXiv 1705.08790, equation 9), the sum over images.
 
     Of each image the mean over the classes in it of the Lovász extension of `1 - IoU`, at the errors
@@ -161,10 +188,11 @@ def lovasz_softmax(logits: Tensor, target: Tensor) -> Tensor:
 
     Args:
         logits: (N, K, H, W).
-        target: int64 (N, H, W), 255 = void.
+        target: int64 (N, H, W), labels.
+        unlabelled: Ids of the classes that an `OPEN` label leaves open.
     """
     total = logits.sum() * 0.0
-    for probabilities, truth in _labelled_pixels(logits, target):
+    for probabilities, truth in _labelled_pixels(logits, target, unlabelled):
         errors, order = (truth - probabilities).abs().sort(dim=1, descending=True)
         found = truth.gather(1, order)
         size = truth.sum(1, keepdim=True)
@@ -175,17 +203,18 @@ def lovasz_softmax(logits: Tensor, target: Tensor) -> Tensor:
     return total
 
 
-def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
+def dice_loss(logits: Tensor, target: Tensor, unlabelled: Sequence[int] = ()) -> Tensor:
     """Soft Dice loss (after Milletari et al., arXiv 1606.04797, without squares), the sum over images.
 
     Of each image the mean over the classes in it of `1 - 2 |p t| / (|p| + |t|)`.
 
     Args:
         logits: (N, K, H, W).
-        target: int64 (N, H, W), 255 = void.
+        target: int64 (N, H, W), labels.
+        unlabelled: Ids of the classes that an `OPEN` label leaves open.
     """
     total = logits.sum() * 0.0
-    for probabilities, truth in _labelled_pixels(logits, target):
+    for probabilities, truth in _labelled_pixels(logits, target, unlabelled):
         overlap = (probabilities * truth).sum(1)
         total = total + (1.0 - 2.0 * overlap / (probabilities.sum(1) + truth.sum(1))).mean()
     return total
@@ -194,20 +223,34 @@ def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
 _REGIONS = {"lovasz": lovasz_softmax, "dice": dice_loss}
 
 
-def _labelled_pixels(logits: Tensor, target: Tensor) -> list[tuple[Tensor, Tensor]]:
+def _labelled_pixels(
+    logits: Tensor, target: Tensor, unlabelled: Sequence[int]
+) -> list[tuple[Tensor, Tensor]]:
     """Of each image with a label: probabilities and truth (0 or 1), (C, P) over its classes and pixels."""
     found = []
     for scores, label in zip(logits.float().softmax(1), target, strict=True):
         labelled = label != IGNORE
         if labelled.any():
-            ids = label[labelled]
+            scores = scores[:, labelled]
+            ids, is_open = _read(label[labelled])
             present = ids.unique()
-            found.append((scores[:, labelled][present], (ids == present[:, None]).to(scores.dtype)))
+            truth = (ids == present[:, None]).to(scores.dtype)
+            probabilities = scores[present]
+            if unlabelled and is_open.any():
+                probabilities = probabilities + truth * is_open * scores[list(unlabelled)].sum(0)
+            found.append((probabilities, truth))
     return found
 
 
+def _read(target: Tensor) -> tuple[Tensor, Tensor]:
+    """Ids of labels, and which of them are open."""
+    is_open = target >= OPEN
+    return torch.where(is_open, target - OPEN, target), is_open
+
+
 def _pixel_weights(target: Tensor, weights: Tensor) -> Tensor:
-    return torch.where(target == IGNORE, 0.0, weights[target.clamp(max=len(weights) - 1)])
+    ids, _ = _read(target)
+    return torch.where(ids == IGNORE, 0.0, weights[ids.clamp(max=len(weights) - 1)])
 
 
 def _resized(logits: Tensor, target: Tensor) -> Tensor:

@@ -58,13 +58,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--extra",
         metavar="DIR:SPLIT",
-        help="second data set to train on; the recipe's extra_share says how much",
+        help="second data set to train on; the recipe's extra_share says how much. Classes that none of its "
+        "frames labels are left open in its labels",
     )
     parser.add_argument(
         "--extra-model",
         metavar="MODEL",
         help="model (path or name) that sees the classes which the second data set does not label: there its "
-        "labels are void",
+        "labels become void",
     )
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--encoder", type=Path, metavar="FILE", help="ImageNet weights for the encoder")

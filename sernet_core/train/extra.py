@@ -1,7 +1,8 @@
-"""A second data set to train on, and what to do where it does not label classes that the first one has.
+"""A second data set to train on, which may leave classes unlabelled that the first one has.
 
-A set without a class shows its objects all the same, labelled as what stands behind them. Where a model sees
-such a class, the label is void: it teaches neither what is wrong nor what the model only believes.
+A set without a class shows its objects all the same, labelled as what stands behind them. Its labels are
+therefore open (`sernet_core.losses`): a pixel labelled as a building may be of a pole, too. Where a model is
+given and sees such a class, the label is void besides.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Extra:
 
     Attributes:
         dataset: Its frames.
-        model: File of a model that sees the classes it does not label; None trusts its labels.
+        model: File of a model that sees the classes which it does not label; None: no label becomes void.
     """
 
     dataset: Dataset
@@ -61,6 +62,10 @@ class Extra:
         """
         if self.model is None:
             return self.dataset
+        if not self.missing:
+            raise ConfigError(
+                f"{self.dataset.name} labels every class: there is none for a model to look for"
+            )
         segmenter = Segmenter.load(self.model, device=str(processes.device))
         if difference := segmenter.info.classes.difference(self.dataset.classes):
             raise ConfigError(f"{self.model} has other classes than {self.dataset.name}: {difference}")
@@ -85,24 +90,15 @@ class Extra:
 
     @functools.cached_property
     def missing(self) -> list[int]:
-        """Ids of the classes that no frame labels.
-
-        Raises:
-            ConfigError: There is none.
-        """
+        """Ids of the classes that no frame labels."""
         pixels, _ = count_classes(self.dataset)
-        missing = [number for number, count in enumerate(pixels) if not count]
-        if not missing:
-            raise ConfigError(
-                f"{self.dataset.name} labels every class: there is none for a model to look for"
-            )
-        return missing
+        return [number for number, count in enumerate(pixels) if not count]
 
     def describe(self, share: float) -> dict[str, Any]:
         """What a model remembers of it, as JSON-ready values."""
-        described: dict[str, Any] = {"train": self.dataset.name, "share": share}
+        names = [self.dataset.classes.names[number] for number in self.missing]
+        described: dict[str, Any] = {"train": self.dataset.name, "share": share, "unlabelled": names}
         if self.model is not None:
-            names = [self.dataset.classes.names[number] for number in self.missing]
             described["masked"] = {
                 "file": self.model.name,
                 "sha256": weights_sha256(self.model),

@@ -117,9 +117,10 @@ def train(
         second = extra.prepare(folder, processes, stopped) if extra is not None else None
         if extra is not None and second is None:
             return False
-        stream = TrainingStream(recipe, dataset, second)
+        unlabelled = extra.missing if extra is not None else []
+        stream = TrainingStream(recipe, dataset, second, unlabelled)
         guide = Teacher(teacher, processes.device, mixed=recipe.precision == "bf16") if teacher else None
-        learner = Learner(state, _class_weights(recipe, dataset), processes, guide)
+        learner = Learner(state, _class_weights(recipe, dataset), processes, guide, unlabelled)
         validator = Validator(learner, stream, validation, folder, origin, workers)
         with contextlib.closing(RunLog(folder if processes.first else None, state.step)) as log:
             run = _Run(learner, validator, log, folder, progress)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from sernet_core.labels import CAMVID, overlay
+from sernet_core.losses import OPEN
 from sernet_core.report.sheet import legend
 from sernet_core.storage import write_atomically
 from sernet_core.train.stream import TrainingStream
@@ -33,7 +34,7 @@ def write_preview(path: Path, stream: TrainingStream, count: int = 24) -> None:
     for number in range(min(count, len(stream))):
         image, label = (np.ascontiguousarray(part.numpy()) for part in stream[number])
         image = np.ascontiguousarray(image.transpose(1, 2, 0))
-        tiles = [_tile(image), _tile(overlay(image, label.astype(np.uint8), classes, 0.65))]
+        tiles = [_tile(image), _tile(overlay(image, (label % OPEN).astype(np.uint8), classes, 0.65))]
         pairs.append(np.concatenate(tiles, axis=1))
     blank = np.full_like(pairs[0], 255)
     pairs += [blank] * (-len(pairs) % _COLUMNS)

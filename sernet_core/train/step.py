@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -26,13 +26,19 @@ class Learner:
         weights: float32 (K,), of the classes.
         processes: Those that share the batch.
         teacher: Network to learn from beside the labels.
+        unlabelled: Ids of the classes that the second data set does not label.
 
     Raises:
         ConfigError: A batch cannot be shared out among the processes, or norms not be synchronised.
     """
 
     def __init__(
-        self, state: TrainingState, weights: Tensor, processes: Processes, teacher: Teacher | None = None
+        self,
+        state: TrainingState,
+        weights: Tensor,
+        processes: Processes,
+        teacher: Teacher | None = None,
+        unlabelled: Sequence[int] = (),
     ) -> None:
         self.state, self.processes, self._teacher = state, processes, teacher
         self.recipe = recipe = state.recipe
@@ -43,7 +49,7 @@ class Learner:
                 f"with {recipe.accumulate} part(s) each (accumulate)"
             )
         self._model = processes.share(state.model, synchronise_norms=recipe.batch_norm == "synchronised")
-        self._criterion = criterion(recipe, weights.to(state.device))
+        self._criterion = criterion(recipe, weights.to(state.device), unlabelled)
         self._mean = (torch.tensor(IMAGENET_MEAN) * 255).view(1, 3, 1, 1).to(state.device)
         self._std = (torch.tensor(IMAGENET_STD) * 255).view(1, 3, 1, 1).to(state.device)
 
@@ -55,7 +61,7 @@ class Learner:
 
         Args:
             image: uint8 (n, 3, h, w) RGB.
-            label: int64 (n, h, w), 255 = void.
+            label: int64 (n, h, w), as `losses` reads it.
             warn: Is told of such a batch.
 
         Raises:
@@ -133,12 +139,13 @@ class Learner:
         return loss.detach()
 
 
-def criterion(recipe: Recipe, weights: Tensor) -> Criterion:
-    """The recipe's loss, with class weights (K,)."""
+def criterion(recipe: Recipe, weights: Tensor, unlabelled: Sequence[int] = ()) -> Criterion:
+    """The recipe's loss, with class weights (K,), and the classes that an open label leaves open."""
     return Criterion(
         weights,
         hard=HardPixels(recipe.ohem_threshold, recipe.ohem_share) if recipe.ohem_threshold else None,
         region=recipe.region,
         region_weight=recipe.region_weight,
         auxiliary_weight=recipe.auxiliary_weight,
+        unlabelled=unlabelled,
     )

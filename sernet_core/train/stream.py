@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from sernet_core.augment import augment
 from sernet_core.datasets import Dataset, Sample
 from sernet_core.errors import ConfigError, InputError
 from sernet_core.labels import CAMVID, IGNORE
+from sernet_core.losses import OPEN
 from sernet_core.paste import ObjectBank
 from sernet_core.train.recipe import Recipe
 
@@ -30,6 +31,7 @@ class TrainingStream(TorchDataset[tuple[Tensor, Tensor]]):
         recipe: Crop, augmentation, shares and seed.
         dataset: Frames with ground truth; None when every crop is synthetic.
         extra: The second data set, needed where the recipe gives it a share.
+        unlabelled: Ids of the classes that the second data set does not label, which its labels leave open.
 
     Raises:
         InputError: There is nothing to train on.
@@ -37,10 +39,17 @@ class TrainingStream(TorchDataset[tuple[Tensor, Tensor]]):
             not exist.
     """
 
-    def __init__(self, recipe: Recipe, dataset: Dataset | None, extra: Dataset | None = None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        dataset: Dataset | None,
+        extra: Dataset | None = None,
+        unlabelled: Sequence[int] = (),
+    ) -> None:
         self.recipe = recipe
         self.dataset = dataset
         self.extra = extra
+        self._open = OPEN if unlabelled else 0
         if dataset is None and recipe.synthetic_share < 1:
             raise InputError("no training data: give a data set, or synthetic_share: 1.0 in the recipe")
         difference = dataset.classes.difference(CAMVID) if dataset is not None else ""
@@ -63,27 +72,28 @@ class TrainingStream(TorchDataset[tuple[Tensor, Tensor]]):
         return self.recipe.steps * self.recipe.batch_size
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
-        """Crop `number` of the run: image uint8 (3, h, w) RGB and label int64 (h, w)."""
+        """Crop `number` of the run: image uint8 (3, h, w) RGB, label int64 (h, w) as `losses` reads it."""
         # OpenCV's own threads would fight the network's for the cores.
         cv2.setNumThreads(0)
         rng = np.random.default_rng([self.recipe.seed, number])
-        image, label = self._frame(number, rng)
+        image, label, added = self._frame(number, rng)
         image, label = augment(image, label, self.recipe.augment, rng, self._rare)
-        return torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(label.astype(np.int64))
+        target = np.where(label == IGNORE, IGNORE, label + np.int64(added))
+        return torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(target)
 
-    def _frame(self, number: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Image and label that crop `number` is cut from."""
+    def _frame(self, number: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
+        """Image and label that crop `number` is cut from, and what is to be added to its ids."""
         recipe = self.recipe
         drawn = rng.random() if self.dataset is not None else 0.0
         if self.dataset is None or drawn < recipe.synthetic_share:
             frame = synthetic.random_frame(int(rng.integers(1_000_000)), recipe.synthetic_size)
-            return frame.image, frame.label
+            return frame.image, frame.label, 0
         if self.extra is not None and drawn < recipe.synthetic_share + recipe.extra_share:
-            return self._sample(self.extra, number)
+            return *self._sample(self.extra, number), self._open
         image, label = self._sample(self.dataset, number)
         if self._objects is not None and rng.random() < recipe.augment.paste:
-            return self._objects.paste(image, label, recipe.augment.paste_most, rng)
-        return image, label
+            image, label = self._objects.paste(image, label, recipe.augment.paste_most, rng)
+        return image, label, 0
 
     def _sample(self, dataset: Dataset, number: int) -> tuple[np.ndarray, np.ndarray]:
         epoch, position = divmod(number, len(dataset))

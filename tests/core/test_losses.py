@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sernet_core.losses import (
+    OPEN,
     Criterion,
     HardPixels,
     Region,
@@ -137,6 +138,39 @@ def test_dice_of_hard_decisions() -> None:
     target = torch.tensor([[[0, 0, 1, 255]]])
     logits = torch.nn.functional.one_hot(torch.tensor([[[0, 1, 1, 0]]]), 3).permute(0, 3, 1, 2) * 200.0
     assert dice_loss(logits, target).item() == pytest.approx(((1 - 2 / 3) + (1 - 2 / 3)) / 2)
+
+
+def test_an_open_label_leaves_the_unlabelled_classes_as_likely() -> None:
+    """By hand: the probabilities of the label's class and of the unlabelled ones count together."""
+    logits, target = _scene()
+    target[0] = torch.where(target[0] == 255, 255, target[0] % 2 + OPEN)  # 0 and 1 are labelled, 2 and 3 not
+    total = 0.0
+    for scores, label in zip(logits, target, strict=True):
+        p = scores.softmax(0)
+        for row, column in (label != 255).nonzero():
+            one, at = int(label[row, column]), p[:, row, column]
+            share = at[one - OPEN] + at[2] + at[3] if one >= OPEN else at[one]
+            total -= float(WEIGHTS[one % OPEN] * share.log())
+    assert pixel_loss(logits, target, WEIGHTS, unlabelled=(2, 3)).item() == pytest.approx(total, rel=1e-4)
+
+
+@pytest.mark.parametrize("region", ["none", "lovasz", "dice"])
+def test_what_an_open_label_may_be_costs_nothing(region: Region) -> None:
+    """Decided for the label's class or an unlabelled one it is right, for another labelled one wrong."""
+    criterion = Criterion(WEIGHTS, region=region, region_weight=0.5, unlabelled=(2, 3))
+    labels = torch.tensor([[[0, 0, 1, 1, 255]]])
+    losses = []
+    for decided in ([0, 2, 1, 3, 0], [0, 1, 1, 3, 0]):
+        logits = torch.nn.functional.one_hot(torch.tensor([[decided]]), 4).permute(0, 3, 1, 2) * 200.0
+        logits.requires_grad_()
+        target = torch.where(labels == 255, 255, labels + OPEN)
+        extent = criterion.extent(target)
+        assert extent.equal(criterion.extent(labels))
+        loss = criterion(logits, None, target, extent)
+        loss.backward()
+        assert torch.isfinite(logits.grad).all()
+        losses.append(loss.item())
+    assert losses[0] == pytest.approx(0, abs=1e-5) and losses[1] > 1
 
 
 @pytest.mark.parametrize("loss", [lovasz_softmax, dice_loss])

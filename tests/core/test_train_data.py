@@ -21,6 +21,7 @@ from sernet_core.cli import main
 from sernet_core.datasets import without
 from sernet_core.errors import CheckpointError, ConfigError, InputError
 from sernet_core.labels import CAMVID, IGNORE, ClassSet
+from sernet_core.losses import OPEN
 from sernet_core.media import read_unchanged
 from sernet_core.provenance import saw_val
 from sernet_core.runtime import Segmenter
@@ -66,6 +67,20 @@ def test_a_second_data_set_must_fit() -> None:
         TrainingStream(MIXED, first, Frames(noise_frames(2), classes=names))
 
 
+def test_labels_of_a_set_without_some_classes_are_open() -> None:
+    first, second = Frames(noise_frames(3)), _others()
+    missing = Extra(second).missing
+    assert missing == [number for number in range(11) if number not in (1, 3)]
+    plain = TrainingStream(replace(MIXED, steps=20), first, second)
+    stream = TrainingStream(replace(MIXED, steps=20), first, second, missing)
+    labels = [(plain[number][1], stream[number][1]) for number in range(len(stream))]
+    opened = [after for before, after in labels if not after.equal(before)]
+    assert 0.1 < len(opened) / len(labels) < 0.4
+    assert set(torch.cat(opened).unique().tolist()) <= {255, OPEN + 1, OPEN + 3}
+    for before, after in labels:
+        assert (after % OPEN).equal(before)
+
+
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A model that has seen a little of everything."""
@@ -102,6 +117,7 @@ def test_a_run_remembers_its_second_data_set(model: Path, tmp_path: Path) -> Non
     assert train(MIXED, first, [], folder, extra=Extra(_others(), model), workers=0)
     data = read_info(folder / "model.safetensors").data
     assert data["extra"]["train"] == "second" and data["extra"]["share"] == 0.25
+    assert data["extra"]["unlabelled"] == data["extra"]["masked"]["classes"]
     assert data["extra"]["masked"]["file"] == "model.safetensors"
     assert "Pole" in data["extra"]["masked"]["classes"] and "Road" not in data["extra"]["masked"]["classes"]
     assert {"e0", "n0"} <= set(data["stems"])
