@@ -60,11 +60,13 @@ def compressed_to_ids(message: CompressedMessage) -> np.ndarray:
 
 
 def _decompress(message: CompressedMessage, flags: int) -> np.ndarray:
-    kind, size = message.format, _size(message)
-    if not len(message.data):
+    kind, size, data = message.format, _size(message), bytes(message.data)
+    if not data:
         raise ImageRejectedError(kind, size, "zero_size", "has no data")
+    if _is_cut_jpeg(data):
+        raise ImageRejectedError(kind, size, "undecodable", "is cut off: the JPEG has no end")
     try:
-        image = cv2.imdecode(np.frombuffer(message.data, np.uint8), flags)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:  # such as a header that promises more pixels than OpenCV will take
         raise ImageRejectedError(kind, size, "undecodable", f"cannot be decoded: {error.err}") from error
     if image is None:
@@ -72,6 +74,16 @@ def _decompress(message: CompressedMessage, flags: int) -> np.ndarray:
             kind, size, "undecodable", "cannot be decoded (cut off, or no image at all?)"
         )
     return np.ascontiguousarray(image)
+
+
+def _is_cut_jpeg(data: bytes) -> bool:
+    """Whether a JPEG ends before its end marker; OpenCV 4.6 repeats its last row down to the full size.
+
+    Neither marker can occur within a scan. So the end is looked for behind the start of the last scan: it is
+    not that of a preview in the header, and whatever a camera has appended does no harm.
+    """
+    start_of_scan, end_of_image = b"\xff\xda", b"\xff\xd9"
+    return data.startswith(b"\xff\xd8") and data.rfind(end_of_image) < data.rfind(start_of_scan)
 
 
 def _size(message: CompressedMessage) -> str:

@@ -22,6 +22,11 @@ def message(image: np.ndarray, suffix: str, kind: str = "jpeg") -> SimpleNamespa
     return SimpleNamespace(format=kind, data=cv2.imencode(suffix, stored)[1].tobytes())
 
 
+def with_note(jpeg: bytes, note: bytes) -> bytes:
+    """A JPEG with a note of the camera (APP1) in its header."""
+    return jpeg[:2] + b"\xff\xe1" + (len(note) + 2).to_bytes(2, "big") + note + jpeg[2:]
+
+
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".bmp"])
 def test_without_loss_it_is_the_same_picture(suffix: str) -> None:
     image = IMAGE if suffix != ".webp" else np.full_like(IMAGE, 77)
@@ -46,8 +51,7 @@ def test_the_cameras_note_of_a_rotation_is_not_applied() -> None:
     jpeg = message(np.full((16, 24, 3), 90, np.uint8), ".jpg").data
     # Exif with one entry: Orientation (0x0112), SHORT, 1 value, 6 = to be turned by 90 degrees.
     tiff = b"MM\0\x2a\0\0\0\x08\0\x01" + b"\x01\x12\0\x03\0\0\0\x01\0\x06\0\0" + bytes(4)
-    exif = b"Exif\0\0" + tiff
-    turned = jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
+    turned = with_note(jpeg, b"Exif\0\0" + tiff)
     assert cv2.imdecode(np.frombuffer(turned, np.uint8), cv2.IMREAD_COLOR).shape == (24, 16, 3)
     assert compressed_to_rgb(SimpleNamespace(format="jpeg", data=turned)).shape == (16, 24, 3)
 
@@ -72,6 +76,31 @@ def test_what_is_no_picture_is_rejected(broken: SimpleNamespace, reason: str) ->
     with pytest.raises(ImageRejectedError) as caught:
         compressed_to_rgb(broken)
     assert caught.value.reason == reason and broken.format in str(caught.value)
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+@pytest.mark.parametrize("preview", [b"", message(IMAGE[:8, :8], ".jpg").data], ids=["plain", "preview"])
+def test_a_jpeg_that_is_cut_off_is_rejected_by_any_opencv(
+    monkeypatch: pytest.MonkeyPatch, progressive: int, preview: bytes
+) -> None:
+    """4.6 decodes it to the full size; a preview in the header has an end of its own."""
+    jpeg = cv2.imencode(".jpg", IMAGE, [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive])[1].tobytes()
+    jpeg = with_note(jpeg, preview)
+    monkeypatch.setattr(cv2, "imdecode", lambda data, flags: IMAGE.copy())
+    for end in ((jpeg.rfind(b"\xff\xda") + len(jpeg)) // 2, len(jpeg) - 1):
+        for padding in (b"", bytes(64)):
+            with pytest.raises(ImageRejectedError, match="cut off") as caught:
+                compressed_to_rgb(SimpleNamespace(format="jpeg", data=jpeg[:end] + padding))
+            assert caught.value.reason == "undecodable"
+    compressed_to_rgb(SimpleNamespace(format="jpeg", data=jpeg))
+
+
+@pytest.mark.parametrize("appended", [bytes(4096), b"\xff", b"\x0d\x0a junk of a buffer \xff\xd9 \x12"])
+def test_what_a_camera_appends_to_a_jpeg_does_no_harm(appended: bytes) -> None:
+    jpeg = message(IMAGE, ".jpg")
+    wanted = compressed_to_rgb(jpeg)
+    jpeg.data += appended
+    np.testing.assert_array_equal(compressed_to_rgb(jpeg), wanted)
 
 
 @given(
