@@ -22,7 +22,7 @@ from sernet_ros.finish import Finish, IgnoreMask, Region
 from sernet_ros.image_codec import to_rgb
 from sernet_ros.package_files import config_file
 from sernet_ros.publishers import CONFIDENCE, INFO, Publishers
-from sernet_ros.qos import InputSubscription
+from sernet_ros.qos import UNDEMANDING, InputSubscription
 from sernet_ros.settings import Settings
 from sernet_ros.worker import Answer, Frame, Task
 
@@ -103,7 +103,7 @@ class Channel:
         wanted = self._input is not None and self._rules.settings.mask_scale < 1
         if wanted and self._info_subscription is None:
             self._info_subscription = self._node.create_subscription(
-                CameraInfo, self._topics + _INPUT_INFO, self._note_info, 1
+                CameraInfo, self._topics + _INPUT_INFO, self._note_info, UNDEMANDING
             )
             self._info_since = time.monotonic()
         elif not wanted and self._info_subscription is not None:
