@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sernet_ros.compressed_codec import compress, compressed_to_ids, compressed_to_rgb, fill_compressed
-from sernet_ros.image_codec import ImageRejectedError
+from sernet_ros.image_codec import BAYER, ImageRejectedError, to_rgb
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (18, 24, 3), np.uint8)
 
@@ -63,10 +63,33 @@ def test_grey_and_16_bit_pictures_become_rgb() -> None:
     assert (compressed_to_rgb(message(deep, ".png")) == IMAGE).all()
 
 
+@pytest.mark.parametrize("encoding", BAYER)
+def test_a_compressed_mosaic_has_the_colours_of_the_raw_one(encoding: str) -> None:
+    depth = np.uint16 if encoding.endswith("16") else np.uint8
+    mosaic = IMAGE[..., 0].astype(depth) * (256 if depth is np.uint16 else 1)
+    height, width = mosaic.shape
+    fields = {"height": height, "width": width, "encoding": encoding, "is_bigendian": 0}
+    raw = SimpleNamespace(**fields, step=mosaic[0].nbytes, data=mosaic.tobytes())
+    decoded = compressed_to_rgb(message(mosaic, ".png", f"{encoding}; png compressed "))
+    np.testing.assert_array_equal(decoded, to_rgb(raw))
+
+
+def test_a_jpeg_of_a_mosaic_has_its_colours_too() -> None:
+    tile = np.array([[200, 90], [90, 20]], np.uint8)
+    kind = "bayer_rggb8; jpeg compressed "
+    decoded = compressed_to_rgb(message(np.tile(tile, (24, 32)), ".jpg", kind)).astype(int)
+    assert np.abs(decoded[4:-4, 4:-4] - (200, 90, 20)).max() < 20
+
+
+def test_what_has_colours_already_is_no_mosaic() -> None:
+    np.testing.assert_array_equal(compressed_to_rgb(message(IMAGE, ".png", "bayer_rggb8; png")), IMAGE)
+
+
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
         (SimpleNamespace(format="16UC1; compressedDepth", data=b"x"), "depth_image"),
+        (message(IMAGE[:2, :, 0], ".png", "bayer_rggb8; png compressed "), "too_small"),
         (SimpleNamespace(format="jpeg", data=b""), "zero_size"),
         (SimpleNamespace(format="jpeg", data=b"certainly no picture"), "undecodable"),
         (SimpleNamespace(format="png", data=message(IMAGE, ".png").data[:40]), "undecodable"),
