@@ -253,13 +253,19 @@ class Segmenter:
         """
         self._pool.close()
 
-    def warm_up(self, height: int, width: int) -> None:
+    def warm_up(self, height: int, width: int, *, guess: bool = False) -> None:
         """Segment noise of a size, so that the first real frame is not the slow one.
 
         With `background`, the engine need not be built then: see `prepare`.
+
+        Args:
+            height: Of the frames.
+            width: Of the frames.
+            guess: Whether frames of that size may never come: then its engine's build in the background is
+                given up for the first frame of another size, unless one of that size has come before.
         """
         noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-        self.segment(noise)
+        self._run(self._plan(noise), lambda engine: engine.segment(noise), guess=guess)
 
     def segment(self, image: np.ndarray, *, confidence: bool = False) -> Segmentation:
         """Segment one frame.
@@ -289,11 +295,11 @@ class Segmenter:
             plan = self._source.plan(plan.frame, (height, width))
         return self._run(plan, lambda engine: engine.examine(image))
 
-    def _run(self, plan: Plan, use: Callable[[Engine], _Answer]) -> _Answer:
+    def _run(self, plan: Plan, use: Callable[[Engine], _Answer], *, guess: bool = False) -> _Answer:
         """What an engine for a plan gives."""
 
         def run() -> _Answer:
-            engine = self._pool.engine(plan)
+            engine = self._pool.engine(plan, guess=guess)
             self.engine, self.precision = engine.name, engine.precision
             return use(engine)
 

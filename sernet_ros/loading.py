@@ -72,11 +72,13 @@ def warm_up(segmenter: Any, settings: Settings, sizes: Sequence[tuple[int, int]]
     Args:
         segmenter: A `sernet_core.runtime.Segmenter`.
         settings: What it was loaded with.
-        sizes: Height and width of each frame to expect; by default what it was trained with.
+        sizes: Height and width of each frame to expect. Where none is known it is what the network was
+            trained with, and the engine for that is built until a frame of another size comes.
     """
+    known = bool(sizes)
     sizes = sizes or [segmenter.input_size[::-1]]
     for height, width in sizes:
-        segmenter.warm_up(height, width)
+        segmenter.warm_up(height, width, guess=not known)
     network = Network(segmenter, settings, sizes[0])
     most = min(settings.max_batch, len(settings.cameras))
     if most == 1 or segmenter.device == "cpu":
