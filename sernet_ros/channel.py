@@ -136,19 +136,23 @@ class Channel:
         confidence = rules.finish.threshold > 0 or self._publishers.wanted(CONFIDENCE)
         return Task(image, image[rules.finish.region.of(image)], confidence, rules)
 
-    def deliver(self, frame: Frame, task: Task, answer: Answer) -> None:
-        """Publish the answer to a frame."""
+    def deliver(self, frame: Frame, task: Task, answer: Answer) -> Callable[[], None]:
+        """Publish the mask of a frame; what is returned publishes the rest."""
         rules: Rules = task.rules
         header = frame.message.header
         masks = rules.finish.mask(answer.mask, answer.confidence, task.image)
         self._publishers.publish_mask(header, rules.finish.scaled(masks[0]), rules.settings.mask_encoding)
         self._note_age(header)
-        try:
-            self._publishers.publish_others(
-                header, task.image, masks, rules.finish, rules.settings.overlay_alpha, self._info
-            )
-        except Exception as error:  # the frame has its mask all the same
-            self.monitor.incomplete(f"{type(error).__name__}: {error}")
+
+        def publish_others() -> None:
+            try:
+                self._publishers.publish_others(
+                    header, task.image, masks, rules.finish, rules.settings.overlay_alpha, self._info
+                )
+            except Exception as error:  # the frame has its mask all the same
+                self.monitor.incomplete(f"{type(error).__name__}: {error}")
+
+        return publish_others
 
     def _note_age(self, header: Any) -> None:
         now = self._node.get_clock().now().nanoseconds
