@@ -58,7 +58,8 @@ def same_network(one: Settings, other: Settings) -> bool:
 def load(loader: Callable[..., Any], settings: Settings) -> Any:
     """Load the network that the settings name."""
     keywords = {name: getattr(settings, name) for name in NETWORK if name != "model"}
-    return loader(settings.model, **keywords)
+    # Cameras of one size have a single engine, and some for batches: no more of them than cameras.
+    return loader(settings.model, **keywords, frame_sizes=len(settings.cameras))
 
 
 def warm_up(segmenter: Any, settings: Settings, sizes: Sequence[tuple[int, int]] = ()) -> Network:

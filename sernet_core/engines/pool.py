@@ -29,12 +29,14 @@ class EnginePool:
         source: What engines are built from.
         name: An engine's name or "auto".
         background: Let `engine` serve with eager while an engine builds, instead of waiting for it.
+        sizes: Engines that are kept at least, of those used last.
     """
 
-    def __init__(self, source: Source, name: str, *, background: bool) -> None:
+    def __init__(self, source: Source, name: str, *, background: bool, sizes: int = 1) -> None:
         self._source = source
         self._name = name
         self._background = background and name != "eager"
+        self._kept = max(sizes, KEPT)
         self._ready: OrderedDict[_Key, Choice] = OrderedDict()
         # Of batches, and of what was to be built in the background: eager is ready in its place.
         self._failed: dict[_Key, str] = {}
@@ -213,7 +215,7 @@ class EnginePool:
             if self._closed.is_set():
                 return
             self._ready[key] = choice
-            while len(self._ready) > KEPT:
+            while len(self._ready) > self._kept:
                 self._ready.popitem(last=False)
 
 

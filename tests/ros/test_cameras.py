@@ -71,17 +71,17 @@ def rig(live) -> Iterator[Rig]:
 
 
 def test_one_network_is_loaded_for_all_cameras(live) -> None:
-    loaded: list[str] = []
+    loaded: list[tuple[str, int]] = []
 
     class Counted(FakeSegmenter):
         def load(self, model: str, **settings: Any) -> FakeSegmenter:
-            loaded.append(model)
+            loaded.append((model, settings["frame_sizes"]))  # each camera may have a size of its own
             return super().load(model, **settings)
 
     rig = Rig(live(Counted(), start=False, cameras=NAMES, model="one"))
     for name in NAMES:
         rig.ask(name, picture())
-    assert loaded == ["one"]
+    assert loaded == [("one", len(NAMES))]
 
 
 def test_each_camera_gets_its_own_masks(rig: Rig) -> None:
