@@ -115,6 +115,7 @@ class Segmenter:
         engine: Name of an engine, or "auto".
         sizing: Rule for the size at which the network sees a frame.
         background: Serve frames with eager while an engine builds, instead of letting them wait for it.
+        frame_sizes: How many sizes of frames come in turn.
 
     Attributes:
         model: What it was loaded from, as given.
@@ -125,7 +126,14 @@ class Segmenter:
     """
 
     def __init__(
-        self, model: str, source: Source, engine: str, sizing: InputSize, *, background: bool = False
+        self,
+        model: str,
+        source: Source,
+        engine: str,
+        sizing: InputSize,
+        *,
+        background: bool = False,
+        frame_sizes: int = 1,
     ) -> None:
         self.model = model
         self.info: CheckpointInfo = source.info
@@ -136,7 +144,7 @@ class Segmenter:
         )
         self._source = source
         self._sizing = sizing
-        self._pool = EnginePool(source, engine, background=background)
+        self._pool = EnginePool(source, engine, background=background, sizes=frame_sizes)
 
     @classmethod
     def load(
@@ -149,6 +157,7 @@ class Segmenter:
         threads: int = 0,
         input_size: str = "model",
         background: bool = False,
+        frame_sizes: int = 1,
         engine_cache_dir: str | Path = "",
         force_engine_update: bool = False,
     ) -> Segmenter:
@@ -166,6 +175,8 @@ class Segmenter:
                 model was trained with, aspect kept; "source": as it comes; "WxH": exactly that.
             background: Serve whatever happens: with eager while an engine builds, instead of waiting for it;
                 and with engines in a temporary folder where theirs cannot be written, see `cache_fault`.
+            frame_sizes: How many sizes of frames come in turn: the engines for so many stay in memory, and in
+                any case those of the eight sizes that came last.
             engine_cache_dir: Folder for built engines; "" is `SERNET_CACHE` or the user's cache folder.
             force_engine_update: Build engines anew instead of taking them from there.
 
@@ -181,7 +192,7 @@ class Segmenter:
             cache.check()
         source = Source.load(model, cache, device=device, precision=precision, threads=threads)
         sizing = InputSize.parse(input_size, source.info.input_size)
-        return cls(str(model), source, engine, sizing, background=background)
+        return cls(str(model), source, engine, sizing, background=background, frame_sizes=frame_sizes)
 
     @property
     def classes(self) -> ClassSet:
@@ -253,13 +264,19 @@ class Segmenter:
         """
         self._pool.close()
 
-    def warm_up(self, height: int, width: int) -> None:
+    def warm_up(self, height: int, width: int, *, guess: bool = False) -> None:
         """Segment noise of a size, so that the first real frame is not the slow one.
 
         With `background`, the engine need not be built then: see `prepare`.
+
+        Args:
+            height: Of the frames.
+            width: Of the frames.
+            guess: Whether frames of that size may never come: then its engine's build in the background is
+                given up for the first frame of another size, unless one of that size has come before.
         """
         noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-        self.segment(noise)
+        self._run(self._plan(noise), lambda engine: engine.segment(noise), guess=guess)
 
     def segment(self, image: np.ndarray, *, confidence: bool = False) -> Segmentation:
         """Segment one frame.
@@ -289,11 +306,11 @@ class Segmenter:
             plan = self._source.plan(plan.frame, (height, width))
         return self._run(plan, lambda engine: engine.examine(image))
 
-    def _run(self, plan: Plan, use: Callable[[Engine], _Answer]) -> _Answer:
+    def _run(self, plan: Plan, use: Callable[[Engine], _Answer], *, guess: bool = False) -> _Answer:
         """What an engine for a plan gives."""
 
         def run() -> _Answer:
-            engine = self._pool.engine(plan)
+            engine = self._pool.engine(plan, guess=guess)
             self.engine, self.precision = engine.name, engine.precision
             return use(engine)
 

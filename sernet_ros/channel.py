@@ -22,7 +22,7 @@ from sernet_ros.finish import Finish, IgnoreMask, Region
 from sernet_ros.image_codec import to_rgb
 from sernet_ros.package_files import config_file
 from sernet_ros.publishers import CONFIDENCE, INFO, Publishers
-from sernet_ros.qos import InputSubscription
+from sernet_ros.qos import UNDEMANDING, InputSubscription
 from sernet_ros.settings import Settings
 from sernet_ros.worker import Answer, Frame, Task
 
@@ -103,7 +103,7 @@ class Channel:
         wanted = self._input is not None and self._rules.settings.mask_scale < 1
         if wanted and self._info_subscription is None:
             self._info_subscription = self._node.create_subscription(
-                CameraInfo, self._topics + _INPUT_INFO, self._note_info, 1
+                CameraInfo, self._topics + _INPUT_INFO, self._note_info, UNDEMANDING
             )
             self._info_since = time.monotonic()
         elif not wanted and self._info_subscription is not None:
@@ -136,19 +136,23 @@ class Channel:
         confidence = rules.finish.threshold > 0 or self._publishers.wanted(CONFIDENCE)
         return Task(image, image[rules.finish.region.of(image)], confidence, rules)
 
-    def deliver(self, frame: Frame, task: Task, answer: Answer) -> None:
-        """Publish the answer to a frame."""
+    def deliver(self, frame: Frame, task: Task, answer: Answer) -> Callable[[], None]:
+        """Publish the mask of a frame; what is returned publishes the rest."""
         rules: Rules = task.rules
         header = frame.message.header
         masks = rules.finish.mask(answer.mask, answer.confidence, task.image)
         self._publishers.publish_mask(header, rules.finish.scaled(masks[0]), rules.settings.mask_encoding)
         self._note_age(header)
-        try:
-            self._publishers.publish_others(
-                header, task.image, masks, rules.finish, rules.settings.overlay_alpha, self._info
-            )
-        except Exception as error:  # the frame has its mask all the same
-            self.monitor.incomplete(f"{type(error).__name__}: {error}")
+
+        def publish_others() -> None:
+            try:
+                self._publishers.publish_others(
+                    header, task.image, masks, rules.finish, rules.settings.overlay_alpha, self._info
+                )
+            except Exception as error:  # the frame has its mask all the same
+                self.monitor.incomplete(f"{type(error).__name__}: {error}")
+
+        return publish_others
 
     def _note_age(self, header: Any) -> None:
         now = self._node.get_clock().now().nanoseconds

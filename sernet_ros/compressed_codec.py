@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from sernet_ros.image_codec import ImageRejectedError
+from sernet_ros.image_codec import BAYER, SMALLEST_BAYER, ImageRejectedError
 
 
 class CompressedMessage(Protocol):
@@ -21,22 +21,31 @@ class CompressedMessage(Protocol):
 def compressed_to_rgb(message: CompressedMessage) -> np.ndarray:
     """The picture of a compressed image message (JPEG, PNG or whatever else OpenCV reads).
 
-    A grey picture becomes RGB, 16-bit samples lose their low byte, and a rotation noted by the camera (EXIF)
-    is not applied: the mask must fit the pixels as they are stored.
+    A grey picture becomes RGB, and so does the mosaic of a Bayer image, as image_transport compresses it;
+    16-bit samples lose their low byte. A rotation noted by the camera (EXIF) is not applied: the mask must
+    fit the pixels as they are stored.
 
     Returns:
         uint8 (H, W, 3) RGB, contiguous.
 
     Raises:
-        ImageRejectedError: Empty, a depth image, or not decodable.
+        ImageRejectedError: Empty, a depth image, a mosaic too small for its colours, or not decodable.
     """
     kind = message.format
     if "compressedDepth" in kind or kind.startswith(("16UC1", "32FC1")):
         words = "is a depth image; give the node the colour image"
         raise ImageRejectedError(kind, _size(message), "depth_image", words)
-    bgr = _decompress(message, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     # Not IMREAD_COLOR_RGB, which OpenCV has from 4.11 on: Ubuntu 24.04 has 4.6.
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr)
+    pixels = _decompress(message, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if pixels.ndim == 3:
+        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
+    mosaic = BAYER.get(kind.partition(";")[0])
+    if mosaic is None:
+        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+    if min(pixels.shape) < SMALLEST_BAYER:
+        words = f"this encoding needs {SMALLEST_BAYER} pixels a side"
+        raise ImageRejectedError(kind, _size(message), "too_small", words)
+    return cv2.cvtColor(pixels, mosaic)
 
 
 def compressed_to_ids(message: CompressedMessage) -> np.ndarray:
@@ -60,11 +69,13 @@ def compressed_to_ids(message: CompressedMessage) -> np.ndarray:
 
 
 def _decompress(message: CompressedMessage, flags: int) -> np.ndarray:
-    kind, size = message.format, _size(message)
-    if not len(message.data):
+    kind, size, data = message.format, _size(message), bytes(message.data)
+    if not data:
         raise ImageRejectedError(kind, size, "zero_size", "has no data")
+    if _is_cut_jpeg(data):
+        raise ImageRejectedError(kind, size, "undecodable", "is cut off: the JPEG has no end")
     try:
-        image = cv2.imdecode(np.frombuffer(message.data, np.uint8), flags)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:  # such as a header that promises more pixels than OpenCV will take
         raise ImageRejectedError(kind, size, "undecodable", f"cannot be decoded: {error.err}") from error
     if image is None:
@@ -72,6 +83,16 @@ def _decompress(message: CompressedMessage, flags: int) -> np.ndarray:
             kind, size, "undecodable", "cannot be decoded (cut off, or no image at all?)"
         )
     return np.ascontiguousarray(image)
+
+
+def _is_cut_jpeg(data: bytes) -> bool:
+    """Whether a JPEG ends before its end marker; OpenCV 4.6 repeats its last row down to the full size.
+
+    Neither marker can occur within a scan. So the end is looked for behind the start of the last scan: it is
+    not that of a preview in the header, and whatever a camera has appended does no harm.
+    """
+    start_of_scan, end_of_image = b"\xff\xda", b"\xff\xd9"
+    return data.startswith(b"\xff\xd8") and data.rfind(end_of_image) < data.rfind(start_of_scan)
 
 
 def _size(message: CompressedMessage) -> str:

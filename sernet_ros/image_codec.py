@@ -74,14 +74,22 @@ class _Packed:
     smallest: int = 1
 
 
-# A Bayer pattern is named by its first row and then its second, as in sensor_msgs; below three pixels there
-# is no neighbourhood to interpolate in.
-_BAYER = {
-    "bayer_rggb": cv2.COLOR_BayerRGGB2RGB,
-    "bayer_bggr": cv2.COLOR_BayerBGGR2RGB,
-    "bayer_gbrg": cv2.COLOR_BayerGBRG2RGB,
-    "bayer_grbg": cv2.COLOR_BayerGRBG2RGB,
+BAYER: Mapping[str, int] = {
+    f"bayer_{pattern}{bits}": code
+    # A pattern is named by its first row and then its second, as in sensor_msgs.
+    for pattern, code in {
+        "rggb": cv2.COLOR_BayerRGGB2RGB,
+        "bggr": cv2.COLOR_BayerBGGR2RGB,
+        "gbrg": cv2.COLOR_BayerGBRG2RGB,
+        "grbg": cv2.COLOR_BayerGRBG2RGB,
+    }.items()
+    for bits in (8, 16)
 }
+"""Code that makes RGB of a mosaic's 8-bit samples, by encoding."""
+
+SMALLEST_BAYER = 3
+"""Pixels a side; below there is no neighbourhood to interpolate in."""
+
 _YUYV = _Packed(2, cv2.COLOR_YUV2RGB_YUYV, even_width=True)
 _UYVY = _Packed(2, cv2.COLOR_YUV2RGB_UYVY, even_width=True)
 
@@ -103,8 +111,10 @@ _PACKED: Mapping[str, _Packed] = {
     "yuv422_yuy2": _YUYV,
     "uyvy": _UYVY,
     "yuv422": _UYVY,
-    **{f"{name}8": _Packed(1, code, smallest=3) for name, code in _BAYER.items()},
-    **{f"{name}16": _Packed(1, code, depth=2, smallest=3) for name, code in _BAYER.items()},
+    **{
+        name: _Packed(1, code, depth=2 if name.endswith("16") else 1, smallest=SMALLEST_BAYER)
+        for name, code in BAYER.items()
+    },
 }
 
 # Brightness at full size, below it the colour of each 2 x 2 block; both planes have rows of `step` bytes.

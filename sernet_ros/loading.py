@@ -29,14 +29,12 @@ class Network:
     Attributes:
         segmenter: A `sernet_core.runtime.Segmenter`.
         settings: What it was loaded with.
-        size: Height and width of a frame that it has been warmed up with.
         batch: How many images it should take at once.
         untried: How many it might take, which `find_batch` is to find out; 0 when it is known.
     """
 
     segmenter: Any
     settings: Settings
-    size: tuple[int, int]
     batch: int = 1
     untried: int = 0
 
@@ -60,54 +58,58 @@ def same_network(one: Settings, other: Settings) -> bool:
 def load(loader: Callable[..., Any], settings: Settings) -> Any:
     """Load the network that the settings name."""
     keywords = {name: getattr(settings, name) for name in NETWORK if name != "model"}
-    return loader(settings.model, **keywords)
+    # Cameras of one size have a single engine, and some for batches: no more of them than cameras.
+    return loader(settings.model, **keywords, frame_sizes=len(settings.cameras))
 
 
 def warm_up(segmenter: Any, settings: Settings, sizes: Sequence[tuple[int, int]] = ()) -> Network:
-    """Run a network before the first frame, and find the batch that pays; on the thread that will run it.
-
-    Not the batch while engines are built beside it: eager stands in for them, and takes no batches. Nor on a
-    CPU, where one frame keeps all cores busy.
+    """Run a network before the first frame, on the thread that will run it.
 
     Args:
         segmenter: A `sernet_core.runtime.Segmenter`.
         settings: What it was loaded with.
-        sizes: Height and width of each frame to expect; by default what it was trained with.
+        sizes: Height and width of each frame to expect. Where none is known it is what the network was
+            trained with, and the engine for that is built until a frame of another size comes.
     """
-    sizes = sizes or [segmenter.input_size[::-1]]
-    for height, width in sizes:
-        segmenter.warm_up(height, width)
-    network = Network(segmenter, settings, sizes[0])
-    most = min(settings.max_batch, len(settings.cameras))
-    if most == 1 or segmenter.device == "cpu":
-        return network
-    if not segmenter.building:
-        segmenter.segment_many([_noise(network)] * most)
-    if segmenter.building:
-        return replace(network, untried=most)
-    return replace(network, batch=most if _gains(network, most) else 1)
+    for height, width in sizes or [segmenter.input_size[::-1]]:
+        segmenter.warm_up(height, width, guess=not sizes)
+    # On a CPU one frame keeps all cores busy.
+    most = 1 if segmenter.device == "cpu" else min(settings.max_batch, len(settings.cameras))
+    return Network(segmenter, settings, untried=most if most > 1 else 0)
 
 
 def find_batch(
-    network: Network, call: Callable[[Callable[[], Any]], Future[Any]], in_use: Callable[[], bool]
+    network: Network,
+    sizes: Callable[[], Sequence[tuple[int, int]]],
+    call: Callable[[Callable[[], Any]], Future[Any]],
+    in_use: Callable[[], bool],
 ) -> Network:
-    """Wait for the engines of a network that serves already, and find the batch that pays.
+    """Find the batch that pays for a network that serves already.
+
+    Tried with the size of frames that come, so it waits for the first one; and until engines are built, since
+    eager, which stands in for them, takes no batches.
 
     Args:
         network: With a batch that is untried.
+        sizes: Gives the heights and widths of the frames that have come.
         call: Runs something on the network's thread.
         in_use: Whether the network still serves; when not, the waiting ends.
 
     Returns:
-        The network with its batch; as it was where its engines do not come.
+        The network with its batch; as it was where no frame and no engines come.
     """
     segmenter, most = network.segmenter, network.untried
+    while not sizes():
+        if not in_use():
+            return network
+        time.sleep(_POLL)
+    noise = np.random.default_rng(0).integers(0, 256, (*sizes()[0], 3), np.uint8)
     if not _is_built(segmenter, in_use):
         return network
-    call(lambda: segmenter.segment_many([_noise(network)] * most)).result()  # begins the batch's engine
+    call(lambda: segmenter.segment_many([noise] * most)).result()  # begins the batch's engine
     if not _is_built(segmenter, in_use):
         return network
-    pays = call(lambda: _gains(network, most)).result()
+    pays = call(lambda: _gains(segmenter, noise, most)).result()
     return replace(network, batch=most if pays else 1, untried=0)
 
 
@@ -121,13 +123,8 @@ def _is_built(segmenter: Any, in_use: Callable[[], bool]) -> bool:
     return in_use()
 
 
-def _noise(network: Network) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (*network.size, 3), np.uint8)
-
-
-def _gains(network: Network, batch: int) -> bool:
+def _gains(segmenter: Any, noise: np.ndarray, batch: int) -> bool:
     """Whether a batch takes less time than its images one by one; both have run before."""
-    segmenter, noise = network.segmenter, _noise(network)
     segmenter.segment_many([noise] * batch)
     together, alone = [], []
     for _ in range(_TRIALS):

@@ -39,6 +39,9 @@ def _profile(
 LATCHED = _profile(_RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
 """For what is published once and must reach those who come later."""
 
+UNDEMANDING = _profile(_BEST_EFFORT)
+"""For what is sent again and again by whomever: it matches every publisher."""
+
 
 def output_profile(choice: str) -> QoSProfile:
     """Profile of mask and overlay by the parameter `output_qos`: auto, sensor_data or reliable."""

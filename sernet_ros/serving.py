@@ -213,14 +213,19 @@ class Serving:
     # Batches
 
     def find_batch(self) -> None:
-        """Find the batch that pays, on a thread of its own, where engines are built beside the serving."""
+        """Find the batch that pays, on a thread of its own, once frames come."""
         network = self.network
         if network is None or not network.untried:
             return
 
         def work() -> Network:
             try:
-                found = find_batch(network, self.worker.call, lambda: self.network is network)
+                found = find_batch(
+                    network,
+                    lambda: self.worker.sizes,
+                    self.worker.call,
+                    lambda: self.network is network,
+                )
                 return self.worker.call(lambda: take(found)).result()
             except CancelledError:  # the worker has stopped
                 return network
@@ -234,6 +239,8 @@ class Serving:
                 if self.network is network:
                     self.worker.use(found.segmenter, found.batch)
                     self.network = found
+                    if found.batch > 1:
+                        self._logger.info(found.words)
             return found
 
         Background(work)

@@ -182,8 +182,8 @@ class Settings:
     # The node
     max_batch: int = _parameter(
         4,
-        "Most images of different cameras that go through the network at once; used where a trial at the "
-        "start shows that it helps",
+        "Most images of different cameras that go through the network at once; used where a trial "
+        "with the first ones shows that it helps",
         "configure",
         limits=(1, 64),
     )

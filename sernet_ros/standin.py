@@ -39,7 +39,7 @@ class StandIn:
         self.model = model
         self._seconds = int(number) / 1000
 
-    def warm_up(self, height: int, width: int) -> None:
+    def warm_up(self, height: int, width: int, *, guess: bool = False) -> None:
         """Nothing is to be warmed up."""
 
     def prepare(self, height: int, width: int) -> None:

@@ -122,7 +122,8 @@ class Worker:
 
     Args:
         decode: Turns a frame's message into a task; raises InputError for one it rejects.
-        deliver: Hands on an answer: called with the frame and its task, on the worker's thread.
+        deliver: Hands on the mask of an answer: called with the frame and its task, on the worker's thread.
+            What it returns hands on the rest, and is called when all masks of a batch are out.
         monitors: One a camera.
         timeout: Gives the seconds that an inference may take; asked for each frame.
     """
@@ -130,7 +131,7 @@ class Worker:
     def __init__(
         self,
         decode: Callable[[Frame], Task],
-        deliver: Callable[[Frame, Task, Answer], None],
+        deliver: Callable[[Frame, Task, Answer], Callable[[], None]],
         monitors: list[Any],
         timeout: Callable[[], float],
     ) -> None:
@@ -298,11 +299,17 @@ class Worker:
             return
         answers = self._infer([(frame, task) for frame, task, _ in tasks])
         done = time.monotonic()
+        delivered: list[tuple[Frame, Callable[[], None], list[float]]] = []
         for (frame, task, times), answer in zip(tasks, answers, strict=True):
             with self._told(frame):
-                self._hand_on(frame, task, answer, [*times, done])
+                if (rest := self._hand_on(frame, task, answer)) is not None:
+                    delivered.append((frame, rest, [*times, done]))
+        for frame, rest, times in delivered:
+            with self._told(frame):
+                self._complete(frame, rest, times)
 
-    def _hand_on(self, frame: Frame, task: Task, answer: Answer | Exception, times: list[float]) -> None:
+    def _hand_on(self, frame: Frame, task: Task, answer: Answer | Exception) -> Callable[[], None] | None:
+        """Hand on a mask; gives what hands on the rest, or None where the slots have been closed since."""
         if isinstance(answer, Exception):
             raise answer
         if answer.mask.shape != task.view.shape[:2]:
@@ -314,8 +321,14 @@ class Worker:
         with self._delivery:
             if frame.epoch != self._epoch:
                 self._monitors[frame.camera].dropped()
-                return
-            self._deliver(frame, task, answer)
+                return None
+            return self._deliver(frame, task, answer)
+
+    def _complete(self, frame: Frame, rest: Callable[[], None], times: list[float]) -> None:
+        """Hand on what goes with a mask, unless the slots have been closed since; the frame is answered."""
+        with self._delivery:
+            if frame.epoch == self._epoch:
+                rest()
         times.append(time.monotonic())
         seconds = [end - start for start, end in pairwise(times)]
         total = {"total": times[-1] - times[0]}

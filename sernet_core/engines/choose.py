@@ -66,7 +66,8 @@ def choose(name: str, source: Source, plan: Plan, stopped: Callable[[], bool] = 
 
     Raises:
         EngineError: It cannot run here or cannot be built, with the reason; with "auto", no engine has the
-            precision that was asked for, or it was stopped.
+            precision that was asked for.
+        NotWantedError: It was stopped.
         ConfigError: The cache cannot be written.
     """
     return _fastest(source, plan, stopped) if name == "auto" else Choice(_named(name, source, plan))

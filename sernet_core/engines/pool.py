@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from sernet_core.engines.base import Engine, Source
 from sernet_core.engines.choose import Choice, choose, reference
 from sernet_core.engines.plan import Plan
-from sernet_core.engines.turn import alone
+from sernet_core.engines.turn import NotWantedError, alone
 from sernet_core.errors import EngineError, SernetError
 
 KEPT = 8
@@ -29,12 +29,14 @@ class EnginePool:
         source: What engines are built from.
         name: An engine's name or "auto".
         background: Let `engine` serve with eager while an engine builds, instead of waiting for it.
+        sizes: Engines that are kept at least, of those used last.
     """
 
-    def __init__(self, source: Source, name: str, *, background: bool) -> None:
+    def __init__(self, source: Source, name: str, *, background: bool, sizes: int = 1) -> None:
         self._source = source
         self._name = name
         self._background = background and name != "eager"
+        self._kept = max(sizes, KEPT)
         self._ready: OrderedDict[_Key, Choice] = OrderedDict()
         # Of batches, and of what was to be built in the background: eager is ready in its place.
         self._failed: dict[_Key, str] = {}
@@ -43,6 +45,7 @@ class EnginePool:
         self._builds_aside = False
         self._wanted: _Key | None = None
         self._asked: _Key | None = None
+        self._guess: _Key | None = None
         self._closed = threading.Event()
 
     @property
@@ -61,12 +64,15 @@ class EnginePool:
             choice = None if self._asked is None else self._ready.get(self._asked)
         return "" if choice is None else choice.fault
 
-    def engine(self, plan: Plan, name: str = "") -> Engine:
+    def engine(self, plan: Plan, name: str = "", *, guess: bool = False) -> Engine:
         """The engine for a plan, or eager while it builds in the background.
 
         Args:
             plan: The sizes.
             name: Of an engine, perhaps with its precision, in the place of the pool's own.
+            guess: Whether nobody knows yet that this plan will be needed. Its build in the background is
+                given up, at its next step, as soon as another plan is asked for, unless this one has been
+                asked for in earnest by then.
 
         Raises:
             EngineError: It cannot be built (never in the background: then `fault` says so), or it is for a
@@ -77,7 +83,7 @@ class EnginePool:
         self._check_open()
         with self._lock:
             if plan.batch == 1:
-                self._asked = key
+                self._note(key, guess=guess)
             if key in self._ready:
                 self._ready.move_to_end(key)
                 return self._ready[key].engine
@@ -107,7 +113,7 @@ class EnginePool:
         self._check_open()
         key = (plan, self._name)
         with self._lock:
-            self._asked = key
+            self._note(key)
             if self._is_built(key):
                 return
         self._built(key)
@@ -122,6 +128,18 @@ class EnginePool:
         with self._lock:
             self._ready.clear()
             self._wanted = None
+
+    def _note(self, key: _Key, *, guess: bool = False) -> None:
+        """Remember what is asked for."""
+        self._asked = key
+        if guess:
+            self._guess = key
+        elif key == self._guess:
+            self._guess = None
+
+    def _is_unwanted(self, key: _Key) -> bool:
+        """Whether the build of an engine shall be given up."""
+        return self._closed.is_set() or (key == self._guess and key != self._asked)
 
     def _is_built(self, key: _Key) -> bool:
         """Whether an engine is ready, and not eager because it failed."""
@@ -156,6 +174,8 @@ class EnginePool:
         plan, _ = key
         try:
             self._build(key)
+        except NotWantedError:
+            pass
         except Exception as error:  # whatever it is, a thread of its own must not die of it unheard
             if plan.batch > 1 or self._closed.is_set():
                 return
@@ -168,12 +188,16 @@ class EnginePool:
         """Build an engine when its turn has come, unless it was built meanwhile."""
         plan, name = key
         at_once = name.partition(":")[0] == "eager"
+
+        def unwanted() -> bool:
+            return self._is_unwanted(key)
+
         try:
-            with nullcontext() if at_once else alone(self._closed.is_set):
+            with nullcontext() if at_once else alone(unwanted):
                 with self._lock:
                     if self._is_built(key):
                         return self._ready[key].engine
-                choice = choose(name, self._source, plan, self._closed.is_set)
+                choice = choose(name, self._source, plan, unwanted)
         except Exception as error:
             if self._closed.is_set():
                 raise EngineError(CLOSED) from error
@@ -191,7 +215,7 @@ class EnginePool:
             if self._closed.is_set():
                 return
             self._ready[key] = choice
-            while len(self._ready) > KEPT:
+            while len(self._ready) > self._kept:
                 self._ready.popitem(last=False)
 
 

@@ -12,6 +12,10 @@ _POLL = 0.1  # seconds
 _turn = threading.RLock()
 
 
+class NotWantedError(EngineError):
+    """A build was given up, because nobody wants the engine any more."""
+
+
 def never() -> bool:
     """The answer of who does not stop."""
     return False
@@ -27,7 +31,7 @@ def alone(stopped: Callable[[], bool] = never) -> Iterator[None]:
         stopped: Whether the build is not wanted any more; asked again and again while it waits.
 
     Raises:
-        EngineError: It was not wanted any more before its turn came.
+        NotWantedError: It was not wanted any more before its turn came.
     """
     while not _turn.acquire(timeout=_POLL):
         check_wanted(stopped)
@@ -42,7 +46,7 @@ def check_wanted(stopped: Callable[[], bool]) -> None:
     """Raise where a build is not wanted any more.
 
     Raises:
-        EngineError: It is not.
+        NotWantedError: It is not.
     """
     if stopped():
-        raise EngineError("the engine is not wanted any more")
+        raise NotWantedError("the engine is not wanted any more")

@@ -13,6 +13,7 @@ from fake_engines import FRAME, Broken, Quick, contend_with, load, until
 from sernet_core.engines import onnx, openvino
 from sernet_core.engines.base import Source, missing_packages
 from sernet_core.engines.cache import EngineCache
+from sernet_core.engines.parity import street_frames
 from sernet_core.engines.registry import engine_class
 from sernet_core.engines.turn import alone
 from sernet_core.errors import EngineError
@@ -137,6 +138,48 @@ class Second(Quick):
     """Another one, which `auto` comes to later."""
 
     name = "second"
+
+
+OTHER = street_frames(64, 128, 1)[0]
+
+
+@pytest.fixture
+def guessing(small_model, tmp_path, contend) -> Segmenter:
+    """One that has been warmed up with a size that may not come, and builds the first engine for it."""
+    contend(Quick, Second)
+    Second.built = 0
+    Quick.gate.clear()
+    segmenter = load(small_model, tmp_path, background=True)
+    segmenter.warm_up(*FRAME.shape[:2], guess=True)
+    until(lambda: Quick.built == 1)
+    return segmenter
+
+
+def test_a_build_for_a_size_that_was_guessed_is_given_up_for_a_frame_of_another(
+    guessing: Segmenter, caplog
+) -> None:
+    guessing.segment(OTHER)
+    Quick.gate.set()
+    until(lambda: not guessing.building)
+    assert (Quick.built, Second.built) == (2, 1)
+    guessing.segment(OTHER)
+    assert guessing.engine != "eager" and guessing.engine_fault == ""
+    assert not caplog.records  # it is no fault
+    guessing.segment(FRAME)  # comes after all
+    until(lambda: not guessing.building)
+    guessing.segment(FRAME)
+    assert (Quick.built, Second.built) == (3, 2) and guessing.engine != "eager"
+
+
+@pytest.mark.parametrize("frames", [[], [FRAME], [FRAME, OTHER]], ids=["none", "it", "it, then another"])
+def test_a_size_that_was_guessed_is_built_where_no_other_comes_first(guessing: Segmenter, frames) -> None:
+    for frame in frames:
+        guessing.segment(frame)
+    Quick.gate.set()
+    until(lambda: not guessing.building)
+    assert Quick.built == Second.built == max(len(frames), 1)
+    guessing.segment(FRAME)
+    assert guessing.engine != "eager" and not guessing.building
 
 
 def test_a_closed_segmenter_ends_the_comparison_of_engines(small_model, tmp_path, contend, caplog) -> None:

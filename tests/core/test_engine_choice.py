@@ -341,6 +341,15 @@ def test_a_bounded_number_of_sizes_is_kept(small_model, tmp_path, contend, monke
     assert Quick.built == 4
 
 
+def test_as_many_sizes_are_kept_as_come_in_turn(small_model, tmp_path, contend, monkeypatch) -> None:
+    contend(Quick)
+    monkeypatch.setattr(pool, "KEPT", 2)
+    segmenter = load(small_model, tmp_path, "quick", frame_sizes=3)
+    for step in (0, 1, 2) * 2:
+        segmenter.segment(np.zeros((64, 64 + 16 * step, 3), np.uint8))
+    assert Quick.built == 3
+
+
 @pytest.mark.skipif(bool(missing_packages(("openvino",))), reason="openvino is not installed")
 def test_masks_stay_right_while_a_real_engine_builds(small_model, tmp_path) -> None:
     segmenter = load(small_model, tmp_path, "openvino", background=True, threads=1)

@@ -84,8 +84,8 @@ class FakeSegmenter:
     def close(self) -> None:
         self.closed = True
 
-    def warm_up(self, height: int, width: int) -> None:
-        assert (width, height) == self.input_size or (height, width) in self.prepared
+    def warm_up(self, height: int, width: int, *, guess: bool = False) -> None:
+        assert ((width, height) == self.input_size and guess) or (height, width) in self.prepared
         self.warm = True
         self.thread = threading.get_ident()
 

@@ -71,17 +71,17 @@ def rig(live) -> Iterator[Rig]:
 
 
 def test_one_network_is_loaded_for_all_cameras(live) -> None:
-    loaded: list[str] = []
+    loaded: list[tuple[str, int]] = []
 
     class Counted(FakeSegmenter):
         def load(self, model: str, **settings: Any) -> FakeSegmenter:
-            loaded.append(model)
+            loaded.append((model, settings["frame_sizes"]))  # each camera may have a size of its own
             return super().load(model, **settings)
 
     rig = Rig(live(Counted(), start=False, cameras=NAMES, model="one"))
     for name in NAMES:
         rig.ask(name, picture())
-    assert loaded == ["one"]
+    assert loaded == [("one", len(NAMES))]
 
 
 def test_each_camera_gets_its_own_masks(rig: Rig) -> None:
@@ -183,6 +183,7 @@ class Batched(FakeSegmenter):
     def __init__(self) -> None:
         super().__init__()
         self.batches: list[int] = []
+        self.sizes: set[tuple[int, ...]] = set()
 
     def segment(self, image: np.ndarray, *, confidence: bool = False) -> SimpleNamespace:
         threading.Event().wait(0.02)
@@ -190,6 +191,7 @@ class Batched(FakeSegmenter):
 
     def segment_many(self, images: list[np.ndarray], *, confidence: bool = False) -> list[SimpleNamespace]:
         self.batches.append(len(images))
+        self.sizes |= {image.shape[:2] for image in images}
         self.gate.wait(60)
         return [FakeSegmenter.segment(self, image, confidence=confidence) for image in images]
 
@@ -197,11 +199,11 @@ class Batched(FakeSegmenter):
 def test_waiting_frames_go_through_the_network_together_where_that_pays(live) -> None:
     rig = Rig(live(Batched(), start=False, cameras=NAMES, max_batch=2))
     one = rig.one
-    one.until(lambda: one.values().get("batch") == "2", "the trial has shown it")
     assert one.set(inference_timeout=60.0)[0]
     one.until(lambda: all(channel._input.reliable for channel in one.node._channels))
     for name in NAMES:
         rig.ask(name, picture())
+    one.until(lambda: one.values().get("batch") == "2", "the trial has shown it")
     one.segmenter.batches.clear()
     one.segmenter.seen.clear()
     one.segmenter.gate.clear()
@@ -216,6 +218,16 @@ def test_waiting_frames_go_through_the_network_together_where_that_pays(live) ->
     assert one.segmenter.batches == [2]
     for name in NAMES:
         np.testing.assert_array_equal(array_of(rig.masks[name][-1]), expected_mask(images[name]))
+
+
+def test_batches_are_tried_at_the_size_of_the_images_that_come(live) -> None:
+    """Not at that of the model's training, for which an engine would have to be built."""
+    rig = Rig(live(Batched(), start=False, cameras=NAMES, max_batch=2))
+    one = rig.one
+    one.until(lambda: one.values().get("batch") == "1", "nothing to try it with")
+    rig.ask("left", picture(30, 40))
+    one.until(lambda: one.values().get("batch") == "2", "the trial has shown it")
+    assert one.segmenter.sizes == {(30, 40)}
 
 
 class Aside(Batched):
@@ -276,9 +288,12 @@ class Cramped(Batched):
 
 
 def test_no_batches_where_they_do_not_pay(live) -> None:
-    one: Live = live(Cramped(), start=False, cameras=NAMES)
-    assert one.change_state("configure")
+    rig = Rig(live(Cramped(), start=False, cameras=NAMES))
+    rig.ask("front", picture())
+    one = rig.one
+    one.until(lambda: not one.node._network.untried, "it has been tried")
     one.until(lambda: one.values().get("batch") == "1")
+    assert one.segmenter.batches and one.node._worker._batch == 1
 
 
 def test_the_ignore_mask_may_differ_by_camera(live, tmp_path) -> None:

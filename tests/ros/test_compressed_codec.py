@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sernet_ros.compressed_codec import compress, compressed_to_ids, compressed_to_rgb, fill_compressed
-from sernet_ros.image_codec import ImageRejectedError
+from sernet_ros.image_codec import BAYER, ImageRejectedError, to_rgb
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (18, 24, 3), np.uint8)
 
@@ -20,6 +20,11 @@ def message(image: np.ndarray, suffix: str, kind: str = "jpeg") -> SimpleNamespa
     """Image given in RGB, or grey."""
     stored = image[..., ::-1] if image.ndim == 3 else image
     return SimpleNamespace(format=kind, data=cv2.imencode(suffix, stored)[1].tobytes())
+
+
+def with_note(jpeg: bytes, note: bytes) -> bytes:
+    """A JPEG with a note of the camera (APP1) in its header."""
+    return jpeg[:2] + b"\xff\xe1" + (len(note) + 2).to_bytes(2, "big") + note + jpeg[2:]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".bmp"])
@@ -46,8 +51,7 @@ def test_the_cameras_note_of_a_rotation_is_not_applied() -> None:
     jpeg = message(np.full((16, 24, 3), 90, np.uint8), ".jpg").data
     # Exif with one entry: Orientation (0x0112), SHORT, 1 value, 6 = to be turned by 90 degrees.
     tiff = b"MM\0\x2a\0\0\0\x08\0\x01" + b"\x01\x12\0\x03\0\0\0\x01\0\x06\0\0" + bytes(4)
-    exif = b"Exif\0\0" + tiff
-    turned = jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
+    turned = with_note(jpeg, b"Exif\0\0" + tiff)
     assert cv2.imdecode(np.frombuffer(turned, np.uint8), cv2.IMREAD_COLOR).shape == (24, 16, 3)
     assert compressed_to_rgb(SimpleNamespace(format="jpeg", data=turned)).shape == (16, 24, 3)
 
@@ -59,10 +63,33 @@ def test_grey_and_16_bit_pictures_become_rgb() -> None:
     assert (compressed_to_rgb(message(deep, ".png")) == IMAGE).all()
 
 
+@pytest.mark.parametrize("encoding", BAYER)
+def test_a_compressed_mosaic_has_the_colours_of_the_raw_one(encoding: str) -> None:
+    depth = np.uint16 if encoding.endswith("16") else np.uint8
+    mosaic = IMAGE[..., 0].astype(depth) * (256 if depth is np.uint16 else 1)
+    height, width = mosaic.shape
+    fields = {"height": height, "width": width, "encoding": encoding, "is_bigendian": 0}
+    raw = SimpleNamespace(**fields, step=mosaic[0].nbytes, data=mosaic.tobytes())
+    decoded = compressed_to_rgb(message(mosaic, ".png", f"{encoding}; png compressed "))
+    np.testing.assert_array_equal(decoded, to_rgb(raw))
+
+
+def test_a_jpeg_of_a_mosaic_has_its_colours_too() -> None:
+    tile = np.array([[200, 90], [90, 20]], np.uint8)
+    kind = "bayer_rggb8; jpeg compressed "
+    decoded = compressed_to_rgb(message(np.tile(tile, (24, 32)), ".jpg", kind)).astype(int)
+    assert np.abs(decoded[4:-4, 4:-4] - (200, 90, 20)).max() < 20
+
+
+def test_what_has_colours_already_is_no_mosaic() -> None:
+    np.testing.assert_array_equal(compressed_to_rgb(message(IMAGE, ".png", "bayer_rggb8; png")), IMAGE)
+
+
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
         (SimpleNamespace(format="16UC1; compressedDepth", data=b"x"), "depth_image"),
+        (message(IMAGE[:2, :, 0], ".png", "bayer_rggb8; png compressed "), "too_small"),
         (SimpleNamespace(format="jpeg", data=b""), "zero_size"),
         (SimpleNamespace(format="jpeg", data=b"certainly no picture"), "undecodable"),
         (SimpleNamespace(format="png", data=message(IMAGE, ".png").data[:40]), "undecodable"),
@@ -72,6 +99,31 @@ def test_what_is_no_picture_is_rejected(broken: SimpleNamespace, reason: str) ->
     with pytest.raises(ImageRejectedError) as caught:
         compressed_to_rgb(broken)
     assert caught.value.reason == reason and broken.format in str(caught.value)
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+@pytest.mark.parametrize("preview", [b"", message(IMAGE[:8, :8], ".jpg").data], ids=["plain", "preview"])
+def test_a_jpeg_that_is_cut_off_is_rejected_by_any_opencv(
+    monkeypatch: pytest.MonkeyPatch, progressive: int, preview: bytes
+) -> None:
+    """4.6 decodes it to the full size; a preview in the header has an end of its own."""
+    jpeg = cv2.imencode(".jpg", IMAGE, [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive])[1].tobytes()
+    jpeg = with_note(jpeg, preview)
+    monkeypatch.setattr(cv2, "imdecode", lambda data, flags: IMAGE.copy())
+    for end in ((jpeg.rfind(b"\xff\xda") + len(jpeg)) // 2, len(jpeg) - 1):
+        for padding in (b"", bytes(64)):
+            with pytest.raises(ImageRejectedError, match="cut off") as caught:
+                compressed_to_rgb(SimpleNamespace(format="jpeg", data=jpeg[:end] + padding))
+            assert caught.value.reason == "undecodable"
+    compressed_to_rgb(SimpleNamespace(format="jpeg", data=jpeg))
+
+
+@pytest.mark.parametrize("appended", [bytes(4096), b"\xff", b"\x0d\x0a junk of a buffer \xff\xd9 \x12"])
+def test_what_a_camera_appends_to_a_jpeg_does_no_harm(appended: bytes) -> None:
+    jpeg = message(IMAGE, ".jpg")
+    wanted = compressed_to_rgb(jpeg)
+    jpeg.data += appended
+    np.testing.assert_array_equal(compressed_to_rgb(jpeg), wanted)
 
 
 @given(

@@ -149,8 +149,8 @@ def test_a_calibration_that_does_not_come_is_told(live) -> None:
     words = f"no calibration yet on {topic}, which mask_scale below 1 needs"
     one.until(lambda: one.ask(picture()) and words in one.statuses["camera"].message, "it is told")
     assert one.statuses["camera"].level == DiagnosticStatus.WARN
-    camera = one.user.create_publisher(CameraInfo, "image/camera_info", 1)
-    one.until(lambda: camera.get_subscription_count() > 0)
+    camera = one.user.create_publisher(CameraInfo, "image/camera_info", qos_profile_sensor_data)
+    one.until(lambda: camera.get_subscription_count() > 0, "whatever the driver's reliability")
     one.until(lambda: camera.publish(calibration()) or one.node._channels[0]._info, "it has one")
     one.until(lambda: one.ask(picture()) and one.statuses["camera"].message == "active", "all is well")
 

@@ -30,7 +30,7 @@ class Other(FakeSegmenter):
 
 
 class Cold(FakeSegmenter):
-    def warm_up(self, height: int, width: int) -> None:
+    def warm_up(self, height: int, width: int, *, guess: bool = False) -> None:
         raise MemoryError("no room")
 
 
@@ -65,9 +65,9 @@ class Slow(FakeSegmenter):
         super().__init__()
         self.heat = threading.Event()
 
-    def warm_up(self, height: int, width: int) -> None:
+    def warm_up(self, height: int, width: int, *, guess: bool = False) -> None:
         self.heat.wait(2 * PATIENCE)
-        super().warm_up(height, width)
+        super().warm_up(height, width, guess=guess)
 
 
 KINDS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
@@ -51,6 +52,7 @@ class Bench:
     def __init__(self, cameras: int = 1) -> None:
         self.ledgers = [Ledger() for _ in range(cameras)]
         self.delivered: list[tuple[int, int]] = []
+        self.completed: list[tuple[int, int]] = []  # with the number of masks that were out by then
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Semaphore(0)
@@ -81,10 +83,17 @@ class Bench:
         answers = [self.segment(image, confidence=confidence) for image in images]
         return [EngineError("13") if answer.mask[0, 0] == 13 else answer for answer in answers]
 
-    def deliver(self, frame: Frame, task: Task, answer: SimpleNamespace) -> None:
+    def deliver(self, frame: Frame, task: Task, answer: SimpleNamespace) -> Callable[[], None]:
         assert frame.message == answer.mask[0, 0] == task.image[0, 0, 0]
         assert (answer.confidence is not None) >= task.confidence
         self.delivered.append((frame.camera, frame.message))
+
+        def complete() -> None:
+            self.completed.append((frame.camera, len(self.delivered)))
+            if frame.message == 17:
+                raise ValueError(17)
+
+        return complete
 
     def hold(self, message: int, camera: int = 0) -> None:
         """Let the network start on a frame and stay in it."""
@@ -160,6 +169,39 @@ def test_one_bad_frame_of_a_batch_costs_that_one(bench) -> None:
     one.settled()
     assert one.delivered == [(0, 1), (3, 9), (0, 7)]
     assert one.ledgers[1].rejections == ["-1 is no image"] and one.ledgers[2].failures == ["engine"]
+
+
+def test_no_mask_of_a_batch_waits_for_what_goes_with_another(bench) -> None:
+    one = bench(cameras=4)
+    one.worker.use(one, batch=4)
+    one.hold(1)
+    for camera, message in enumerate((17, 20, -1, 21)):
+        one.worker.put(camera, message)
+    one.gate.set()
+    one.settled()
+    assert one.delivered == [(0, 1), (1, 20), (3, 21), (0, 17)]
+    assert one.completed == [(0, 1), (1, 4), (3, 4), (0, 4)]
+    assert one.ledgers[0].failures == ["unexpected"] and one.ledgers[2].rejections
+    assert [ledger.count["answered"] for ledger in one.ledgers] == [1, 1, 0, 1]
+
+
+def test_what_goes_with_a_mask_does_not_come_after_close(bench, monkeypatch) -> None:
+    one = bench(cameras=2)
+    one.worker.use(one, batch=2)
+    one.hold(1, camera=1)
+    failed = one.ledgers[1].failed
+
+    def close(*words: str) -> None:
+        one.worker.close()
+        failed(*words)
+
+    monkeypatch.setattr(one.ledgers[1], "failed", close)  # which comes between the mask and the rest
+    for camera, message in enumerate((2, 13)):
+        one.worker.put(camera, message)
+    one.gate.set()
+    one.settled()
+    assert one.delivered == [(1, 1), (0, 2)] and one.completed == [(1, 1)]
+    assert one.ledgers[0].count["answered"] == 1
 
 
 def test_a_batch_that_hangs_is_late_for_each_of_its_cameras(bench) -> None:
