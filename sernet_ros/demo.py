@@ -162,9 +162,9 @@ def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> i
     from sernet_core.default_model import chosen_model
     from sernet_core.report import OverlayVideo
     from sernet_ros.given_parameters import check_given
+    from sernet_ros.judged_node import check_words
     from sernet_ros.live_report import RunFacts, accuracy_note, build_report
     from sernet_ros.live_run import LiveRun
-    from sernet_ros.own_ids import check_words
     from sernet_ros.recording import Recording
 
     began = time.monotonic()
@@ -176,11 +176,7 @@ def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> i
     source = open_source(options.source, options.split, synthetic_options(options), topic_choice(options))
     out = prepare(options.out)
     given = {name: value for name in ("model", "device") if (value := getattr(options, name)) is not None}
-    parameters = [
-        *(f"{name}:={value}" for name, value in given.items()),
-        "input_qos:=reliable",
-        *options.param,
-    ]
+    parameters = [*(f"{name}:={value}" for name, value in given.items()), *options.param]
     with ExitStack() as stack:
         with interrupts.held():
             live = stack.enter_context(LiveRun(out, parameters, options.params_file))
@@ -188,7 +184,7 @@ def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> i
         say("transport", live.domain)
         live.wait_until_active(options.ready_timeout, lambda words: say("node", words))
         model = live.model
-        live.check_masks()
+        live.check_node()
         info = read_info(model)
         note = accuracy_note(source, info)
         # A frame of the source's size makes the node build its engine for it, if it has one to build.

@@ -214,7 +214,7 @@ def _check(options: argparse.Namespace) -> None:
     """Refuse options that do not go together: what is accepted must not be ignored."""
     from sernet_core.default_model import AUTO
     from sernet_ros.given_parameters import check_given
-    from sernet_ros.own_ids import check_words
+    from sernet_ros.judged_node import check_words
 
     if options.running and options.model == AUTO:
         options.model = None

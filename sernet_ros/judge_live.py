@@ -7,7 +7,7 @@ import re
 import sys
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sernet_core.checkpoint import read_info
 from sernet_core.default_model import AUTO, chosen_model
@@ -57,7 +57,7 @@ def judge_live(options: argparse.Namespace, command: str, began: float, interrup
         say("transport", live.domain)
         live.wait_until_active(options.ready_timeout, _tell)
         model = _answering(live, options)
-        live.check_masks()
+        live.check_node()
         info = read_info(model)
         truths = _truths(jobs, info, options)
         evaluations = [
@@ -167,16 +167,15 @@ def _start(options: argparse.Namespace) -> LiveRun:
     names = ("model", "device", "engine", "precision", "input_size", "threads")
     # What is not asked for here is left to the parameter file.
     given = {name: value for name in names if (value := getattr(options, name)) is not None}
-    settings: dict[str, Any] = {**given, "input_qos": "reliable"}
     if options.record:
-        settings["publish_confidence"] = "true"
+        given["publish_confidence"] = "true"
     defaults = []
     if options.rate == LOCKSTEP:
         # A mask that comes late is one all the same: no clock decides about the result.
         defaults = [f"inference_timeout:={min(600.0, max(0.01, options.answer_timeout))}"]
     return LiveRun(
         options.out,
-        [*(f"{name}:={value}" for name, value in settings.items()), *options.param],
+        [*(f"{name}:={value}" for name, value in given.items()), *options.param],
         options.params_file,
         confidence=bool(options.record),
         defaults=defaults,
