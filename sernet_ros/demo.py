@@ -22,6 +22,7 @@ from sernet_ros.options import (
     add_bag_arguments,
     add_synthetic_arguments,
     bag_words,
+    file_path,
     number,
     parse_rate,
     synthetic_options,
@@ -94,7 +95,9 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder of the results (out/demo)")
+    parser.add_argument(
+        "--out", type=file_path, default=Path("out/demo"), help="folder of the results (out/demo)"
+    )
     parser.add_argument(
         "--source",
         default=SYNTHETIC,
@@ -128,7 +131,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="a parameter of the node; may be repeated",
     )
     parser.add_argument(
-        "--params-file", type=Path, help="parameter file of the node; --model, --device and --param outdo it"
+        "--params-file",
+        type=file_path,
+        help="parameter file of the node; --model, --device and --param outdo it",
     )
     parser.add_argument(
         "--min-answered",

@@ -17,6 +17,7 @@ from sernet_ros.interrupts import Interrupts
 from sernet_ros.options import (
     LONGEST,
     add_bag_arguments,
+    file_path,
     number,
     parse_factor,
     parse_rate,
@@ -96,11 +97,14 @@ def build_parser() -> argparse.ArgumentParser:
         help="recording (or any source that `replay` knows); of several there is a summary, too",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("out/evaluate_bag"), help="folder of the results (out/evaluate_bag)"
+        "--out",
+        type=file_path,
+        default=Path("out/evaluate_bag"),
+        help="folder of the results (out/evaluate_bag)",
     )
     parser.add_argument(
         "--record",
-        type=Path,
+        type=file_path,
         metavar="NEW_BAG",
         help="copy the recording and add masks, overlays (JPEG), confidence and class names",
     )
@@ -171,7 +175,7 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--params-file",
-        type=Path,
+        type=file_path,
         help="parameter file of the node that is started; the options above and --param outdo it",
     )
     group.add_argument(
@@ -238,7 +242,7 @@ def _check_record(options: argparse.Namespace) -> None:
         raise ConfigError("--record takes one camera of one recording at a time")
     if not is_bag(Path(options.bags[0]).expanduser()):
         raise ConfigError(f"--record needs a recording, which {options.bags[0]} is not: see make_bag")
-    if options.record.expanduser().exists():
+    if options.record.exists():
         raise ConfigError(
             f"--record: {options.record} exists already: choose another name, or remove it first"
         )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 from sernet_ros.bag.topics import TopicChoice
 from sernet_ros.sources import SyntheticOptions
@@ -103,6 +105,11 @@ def parse_size(text: str) -> tuple[int, int]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is no size like 480x360") from None
     return width, height
+
+
+def file_path(text: str) -> Path:
+    """Type of an option that names a file or a folder: `~` is the home, even where no shell has put it."""
+    return Path(os.path.expanduser(text))  # that of Path raises for the home of nobody
 
 
 def whole_number(least: int) -> Callable[[str], int]:

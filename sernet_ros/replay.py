@@ -23,6 +23,7 @@ from sernet_ros.options import (
     LONGEST,
     add_bag_arguments,
     add_synthetic_arguments,
+    file_path,
     number,
     parse_factor,
     parse_rate,
@@ -180,7 +181,9 @@ def _add_message_arguments(group: argparse._ArgumentGroup) -> None:
         metavar="S",
         help="give up waiting after S seconds (default: 60)",
     )
-    group.add_argument("--log", type=Path, metavar="FILE", help="write a JSON line for each published frame")
+    group.add_argument(
+        "--log", type=file_path, metavar="FILE", help="write a JSON line for each published frame"
+    )
 
 
 class _Log:
