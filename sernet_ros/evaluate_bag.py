@@ -17,6 +17,7 @@ from sernet_ros.interrupts import Interrupts
 from sernet_ros.options import (
     LONGEST,
     add_bag_arguments,
+    check_speed,
     file_path,
     number,
     parse_factor,
@@ -132,7 +133,12 @@ def _add_pace_arguments(group: argparse._ArgumentGroup) -> None:
         help="'source' (default): real time, frame by frame as recorded; 'lockstep': the next frame when the "
         "last one is answered; or Hz",
     )
-    group.add_argument("--speed", type=parse_factor, metavar="FACTOR", help="of real time (default: 1)")
+    group.add_argument(
+        "--speed",
+        type=parse_factor,
+        metavar="FACTOR",
+        help="of real time (default: 1), with --rate source alone",
+    )
     group.add_argument(
         "--answer-timeout",
         type=number(0.0, LONGEST),
@@ -226,6 +232,7 @@ def _check(options: argparse.Namespace) -> None:
     given -= {"rate"} if options.rate == "source" else set()
     if options.offline and (vain := given & {"running", "rate", "speed", "param", "params_file"}):
         raise ConfigError(f"--offline knows no node and no pace: leave {_names(vain)} away")
+    check_speed(options.rate, options.speed)
     if options.running and (
         vain := given & {"device", "engine", "precision", "threads", "input_size", *_STARTED}
     ):

@@ -125,7 +125,8 @@ def _judge(
     with evaluation.recording() as recording:
         total = min(filter(None, (options.frames, source.length)), default=None)
         with Progress(total) as progress:
-            outcome = live.replay(words, recording, progress, keep=True)
+            pace = _given(options, "rate", "speed")
+            outcome = live.replay([*words, *pace], recording, progress, keep=True)
     notes, node = [], live.node_values
     if outcome.left_out:
         notes.append(_LEFT_OUT.format(outcome.left_out))
@@ -183,9 +184,11 @@ def _start(options: argparse.Namespace) -> LiveRun:
 
 
 def _replay_words(options: argparse.Namespace, job: Job) -> list[str]:
-    words = [job.where, "--rate", str(options.rate), "--speed", str(options.speed or 1.0)]
-    words += ["--answer-timeout", str(options.answer_timeout), "--stamps", "recorded", *bag_words(job.choice)]
-    for name in ("frames", "split"):
-        value = getattr(options, name)
-        words += [f"--{name}", str(value)] if value is not None else []
-    return words
+    words = [job.where, "--answer-timeout", str(options.answer_timeout), "--stamps", "recorded"]
+    return [*words, *bag_words(job.choice), *_given(options, "frames", "split")]
+
+
+def _given(options: argparse.Namespace, *names: str) -> list[str]:
+    """Options as words of the replayer's command line, without those that are not given."""
+    values = {name: value for name in names if (value := getattr(options, name)) is not None}
+    return [word for name, value in values.items() for word in (f"--{name}", str(value))]

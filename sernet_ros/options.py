@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from sernet_core.errors import ConfigError
 from sernet_ros.bag.topics import TopicChoice
 from sernet_ros.sources import SyntheticOptions
 
@@ -96,6 +97,19 @@ def parse_factor(text: str) -> float:
     if not 0.001 <= factor <= 1000.0:
         raise argparse.ArgumentTypeError(f"'{text}' is no factor of 0.001 to 1000")
     return factor
+
+
+def check_speed(rate: float | str, speed: float | None) -> None:
+    """Refuse --speed where the pace is not the source's own: what is accepted must not be ignored.
+
+    Raises:
+        ConfigError: It is given beside another rate.
+    """
+    if speed is not None and rate != "source":
+        raise ConfigError(
+            f"--speed {speed:g} is a factor of the source's own rate, which --rate {rate} replaces: "
+            "leave one of the two away"
+        )
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from sernet_ros.options import (
     LONGEST,
     add_bag_arguments,
     add_synthetic_arguments,
+    check_speed,
     file_path,
     number,
     parse_factor,
@@ -77,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     camera = None
     try:
         interrupts.begin()
+        check_speed(options.rate, options.speed)
         source = open_source(options.source, options.split, synthetic_options(options), topic_choice(options))
         with closing(_Log(options.log)) as log:
             profile = use_profile()
@@ -134,9 +136,8 @@ def _add_time_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--speed",
         type=parse_factor,
-        default=1.0,
         metavar="FACTOR",
-        help="of the source's own rate (default: 1)",
+        help="of the source's own rate (default: 1), with --rate source alone",
     )
     group.add_argument(
         "--answers",
@@ -248,7 +249,8 @@ def _publish_all(
     log: _Log,
 ) -> _Result:
     lockstep = options.rate == LOCKSTEP
-    rate = options.rate if isinstance(options.rate, float) else source.rate * options.speed
+    speed = options.speed or 1.0
+    rate = options.rate if isinstance(options.rate, float) else source.rate * speed
     as_recorded = options.rate == "source" and source.recorded
     pace = Pace(rate)
     moments = _Moments(source, rate, options.stamps)
@@ -261,7 +263,7 @@ def _publish_all(
             continue
         index = len(result.moments_ns)
         if not lockstep:
-            gap = moments.gap(picture) / options.speed if as_recorded else None
+            gap = moments.gap(picture) / speed if as_recorded else None
             time.sleep(max(0.0, pace.next(time.monotonic(), gap) - time.monotonic()))
         stamps = moments.stamps(index, picture, following)
         stamp_ns, sent_ns = camera.publish(picture, *stamps)

@@ -224,6 +224,8 @@ def read_mcap(path: Path) -> dict[str, list[tuple[int, Any]]]:
         (("--param", "mask_encoding:=autoware_rle"), "no pictures of ids"),
         (("--param", "cameras:=[front]"), "a node that is started has cameras:=['']; leave it away"),
         (("--param", "autostart:=false"), "a node that is started has autostart:=true; leave it away"),
+        (("--speed", "2", "--rate", "5"), "--speed 2 is a factor of the source's own rate, which --rate 5.0"),
+        (("--speed", "1", "--rate", "lockstep"), "leave one of the two away"),
         (("--record", "."), "exists already"),
         (("--image-topic", "/nothing"), "unknown topic '/nothing'"),
         (("--out", "/dev/null/out"), "not a folder that can be written"),

@@ -58,6 +58,16 @@ def test_a_missing_source_is_told_without_a_traceback(tmp_path: Path) -> None:
     assert "no such file or folder" in output and "Traceback" not in output
 
 
+@pytest.mark.parametrize("rate", ["5", "lockstep"])
+def test_a_factor_beside_a_rate_of_its_own_is_refused(
+    folder: tuple[Path, list[np.ndarray]], rate: str
+) -> None:
+    process = start_replayer(folder[0], "--rate", rate, "--speed", "2")
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 2
+    assert output.startswith("replay: error: --speed 2 is a factor of the source's own rate"), output
+
+
 @pytest.mark.parametrize("name", ["missing/log.jsonl", "."])
 def test_a_log_that_cannot_be_opened_is_told_before_anything_is_sent(
     folder: tuple[Path, list[np.ndarray]], tmp_path: Path, name: str
