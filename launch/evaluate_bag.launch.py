@@ -36,7 +36,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "offline",
         default_value="false",
-        choices=["true", "false"],
+        choices=["true", "false", "True", "False"],
         description="Judge without ROS, as fast as the machine goes.",
     ),
     DeclareLaunchArgument(
@@ -64,7 +64,7 @@ def evaluation(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     for name in OPTIONS:
         if value(name):
             words += [f"--{name.replace('_', '-')}", value(name)]
-    if value("offline") == "true":
+    if value("offline").lower() == "true":
         words.append("--offline")
     return [
         Node(
