@@ -21,7 +21,7 @@ OPTIONS = {
     "engine": "What runs the network: auto, openvino, eager, ...",
     "precision": "Arithmetic of the network: auto, fp32, bf16, int8 or, on CUDA, fp16.",
     "rate": "source (real time; the default), lockstep, or frames a second.",
-    "speed": "Factor of real time, e.g. 0.5.",
+    "speed": "Factor of real time, e.g. 0.5; with rate source alone.",
     "frames": "Stop after so many frames.",
     "image_topic": "Camera topic in the recording (default: found by type).",
     "truth_topic": "Ground-truth topic in the recording (default: the one named .../ground_truth).",
@@ -36,7 +36,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "offline",
         default_value="false",
-        choices=["true", "false"],
+        choices=["true", "false", "True", "False"],
         description="Judge without ROS, as fast as the machine goes.",
     ),
     DeclareLaunchArgument(
@@ -64,7 +64,7 @@ def evaluation(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     for name in OPTIONS:
         if value(name):
             words += [f"--{name.replace('_', '-')}", value(name)]
-    if value("offline") == "true":
+    if value("offline").lower() == "true":
         words.append("--offline")
     return [
         Node(

@@ -17,6 +17,8 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 PLACE = "Without a leading / it is under the namespace, and with several cameras under each one's prefix."
+# True is how Python writes it, and with it most launch files.
+BOOLEAN = ["true", "false", "True", "False"]
 AS_IN_FILE = "Empty: as the parameters file says."
 
 # Argument, the node's own topic name, and what it is.
@@ -95,7 +97,7 @@ ARGUMENTS = [
             name,
             default_value="",
             description=f"{words} {AS_IN_FILE}",
-            **({"choices": ["", "true", "false"]} if kind is bool else {}),
+            **({"choices": ["", *BOOLEAN]} if kind is bool else {}),
         )
         for name, kind, words in PARAMETERS
     ),

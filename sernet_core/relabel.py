@@ -27,17 +27,19 @@ class Labeling:
     Attributes:
         names: Name of each id, in rising order.
         colors: uint8 (256, 3) RGB by id; ids without a name are black.
+        of_classes: The ids that stand for a class of the model.
         table: Published id of each id of the model, uint8 (256,); None where they are the same.
     """
 
     names: Mapping[int, str]
     colors: np.ndarray
+    of_classes: Sequence[int]
     table: np.ndarray | None = None
 
     @classmethod
     def of(cls, classes: ClassSet) -> Labeling:
         """The model's own classes and colours."""
-        return cls(dict(enumerate(classes.names)), classes.colors)
+        return cls(dict(enumerate(classes.names)), classes.colors, range(len(classes)))
 
     @classmethod
     def read(cls, path: Path, classes: ClassSet) -> Labeling:
@@ -70,7 +72,7 @@ class Labeling:
                     colors[target] = classes.palette[classes.id_of(source)]
         if missing:
             raise ConfigError(f"{path}: says nothing about {', '.join(missing)} of {classes.name}")
-        return cls(dict(sorted(names.items())), colors, table)
+        return cls(dict(sorted(names.items())), colors, np.unique(table[: len(classes)]).tolist(), table)
 
     def with_palette(self, palette: Sequence[int]) -> Labeling:
         """The same ids with other colours.
@@ -107,7 +109,7 @@ class Labeling:
             mask: uint8 (H, W), published ids.
             alpha: Weight of the colours, 0..1.
         """
-        return blend(image, mask, self.colors, alpha, list(self.names))
+        return blend(image, mask, self.colors, alpha, self.of_classes)
 
 
 def _rows(path: Path) -> list[tuple[int, str, int, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from rclpy.duration import Duration
@@ -43,6 +44,27 @@ class CameraOptions:
     answers: str | None = None
 
 
+class FreeStamps:
+    """Recorded stamps, each for one frame alone: an answer must tell which frame it is for.
+
+    The last ones are remembered, and no more: a loop may go on for weeks.
+    """
+
+    REMEMBERED = 2**16  # more than an hour at 15 Hz
+
+    def __init__(self) -> None:
+        self._taken: OrderedDict[int, None] = OrderedDict()
+
+    def take(self, stamp_ns: int) -> int:
+        """A stamp, or the next that no frame has yet."""
+        while stamp_ns in self._taken:
+            stamp_ns += 1
+        self._taken[stamp_ns] = None
+        if len(self._taken) > self.REMEMBERED:
+            self._taken.popitem(last=False)
+        return stamp_ns
+
+
 class Camera(Node):
     """Publishes `image`, `ground_truth` with the same header, and /clock."""
 
@@ -58,7 +80,7 @@ class Camera(Node):
         self._truths = self.create_publisher(Image, "ground_truth", profile)
         self._ticker = ClockTicker(self) if options.clock else None
         self._stamp_ns = self._clock_ns = 0
-        self._used: set[int] = set()
+        self._free_stamps = FreeStamps()
         self._answers: dict[int, int] = {}
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self)
@@ -83,7 +105,9 @@ class Camera(Node):
         message = fill(Image(), picture.image[:, :, ::-1] if swap else picture.image, Header())
         message.encoding = self._options.encoding
         truth = None if picture.truth is None else fill(Image(), picture.truth, Header())
-        self._stamp_ns = max(time.time_ns(), self._stamp_ns + 1) if stamp_ns is None else self._free(stamp_ns)
+        self._stamp_ns = (
+            max(time.time_ns(), self._stamp_ns + 1) if stamp_ns is None else self._free_stamps.take(stamp_ns)
+        )
         frame_id = self._options.frame_id or picture.frame_id or DEFAULT_FRAME_ID
         header = Header(stamp=to_time(self._stamp_ns), frame_id=frame_id)
         if self._ticker:
@@ -97,13 +121,6 @@ class Camera(Node):
         sent_ns = time.monotonic_ns()
         self._images.publish(message)
         return self._stamp_ns, sent_ns
-
-    def _free(self, stamp_ns: int) -> int:
-        """A recorded stamp, or the next that no frame has yet: an answer must tell which frame it is for."""
-        while stamp_ns in self._used:
-            stamp_ns += 1
-        self._used.add(stamp_ns)
-        return stamp_ns
 
     def wait_for_answer(self, stamp_ns: int, timeout: float) -> int | None:
         """Wait for the image that answers a stamp: its arrival in monotonic ns, None if too late."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from sernet_core.errors import SernetError
 from sernet_core.storage import make_folder, write_atomically
-from sernet_ros.options import number, whole_number
+from sernet_ros.options import file_path, number, whole_number
 from sernet_ros.startup import BAD_REQUEST, FAILED, MISSING_PACKAGE, explain_missing
 
 EPILOG = """\
@@ -65,9 +65,11 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("first", metavar="A", type=Path, help="folder of the report to compare with")
-    parser.add_argument("second", metavar="B", type=Path, help="folder of the new report")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for compare.json and compare.html")
+    parser.add_argument("first", metavar="A", type=file_path, help="folder of the report to compare with")
+    parser.add_argument("second", metavar="B", type=file_path, help="folder of the new report")
+    parser.add_argument(
+        "--out", type=file_path, metavar="DIR", help="folder for compare.json and compare.html"
+    )
     parser.add_argument(
         "--max-drop", type=number(0.0, 100.0), metavar="POINTS", help="largest drop of the mIoU"
     )

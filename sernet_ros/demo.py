@@ -22,6 +22,7 @@ from sernet_ros.options import (
     add_bag_arguments,
     add_synthetic_arguments,
     bag_words,
+    file_path,
     number,
     parse_rate,
     synthetic_options,
@@ -94,7 +95,9 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder of the results (out/demo)")
+    parser.add_argument(
+        "--out", type=file_path, default=Path("out/demo"), help="folder of the results (out/demo)"
+    )
     parser.add_argument(
         "--source",
         default=SYNTHETIC,
@@ -128,7 +131,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="a parameter of the node; may be repeated",
     )
     parser.add_argument(
-        "--params-file", type=Path, help="parameter file of the node; --model, --device and --param outdo it"
+        "--params-file",
+        type=file_path,
+        help="parameter file of the node; --model, --device and --param outdo it",
     )
     parser.add_argument(
         "--min-answered",
@@ -162,9 +167,9 @@ def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> i
     from sernet_core.default_model import chosen_model
     from sernet_core.report import OverlayVideo
     from sernet_ros.given_parameters import check_given
+    from sernet_ros.judged_node import check_words
     from sernet_ros.live_report import RunFacts, accuracy_note, build_report
     from sernet_ros.live_run import LiveRun
-    from sernet_ros.own_ids import check_words
     from sernet_ros.recording import Recording
 
     began = time.monotonic()
@@ -176,11 +181,7 @@ def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> i
     source = open_source(options.source, options.split, synthetic_options(options), topic_choice(options))
     out = prepare(options.out)
     given = {name: value for name in ("model", "device") if (value := getattr(options, name)) is not None}
-    parameters = [
-        *(f"{name}:={value}" for name, value in given.items()),
-        "input_qos:=reliable",
-        *options.param,
-    ]
+    parameters = [*(f"{name}:={value}" for name, value in given.items()), *options.param]
     with ExitStack() as stack:
         with interrupts.held():
             live = stack.enter_context(LiveRun(out, parameters, options.params_file))
@@ -188,7 +189,7 @@ def _run(options: argparse.Namespace, command: str, interrupts: Interrupts) -> i
         say("transport", live.domain)
         live.wait_until_active(options.ready_timeout, lambda words: say("node", words))
         model = live.model
-        live.check_masks()
+        live.check_node()
         info = read_info(model)
         note = accuracy_note(source, info)
         # A frame of the source's size makes the node build its engine for it, if it has one to build.

@@ -17,6 +17,8 @@ from sernet_ros.interrupts import Interrupts
 from sernet_ros.options import (
     LONGEST,
     add_bag_arguments,
+    check_speed,
+    file_path,
     number,
     parse_factor,
     parse_rate,
@@ -96,11 +98,14 @@ def build_parser() -> argparse.ArgumentParser:
         help="recording (or any source that `replay` knows); of several there is a summary, too",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("out/evaluate_bag"), help="folder of the results (out/evaluate_bag)"
+        "--out",
+        type=file_path,
+        default=Path("out/evaluate_bag"),
+        help="folder of the results (out/evaluate_bag)",
     )
     parser.add_argument(
         "--record",
-        type=Path,
+        type=file_path,
         metavar="NEW_BAG",
         help="copy the recording and add masks, overlays (JPEG), confidence and class names",
     )
@@ -128,7 +133,12 @@ def _add_pace_arguments(group: argparse._ArgumentGroup) -> None:
         help="'source' (default): real time, frame by frame as recorded; 'lockstep': the next frame when the "
         "last one is answered; or Hz",
     )
-    group.add_argument("--speed", type=parse_factor, metavar="FACTOR", help="of real time (default: 1)")
+    group.add_argument(
+        "--speed",
+        type=parse_factor,
+        metavar="FACTOR",
+        help="of real time (default: 1), with --rate source alone",
+    )
     group.add_argument(
         "--answer-timeout",
         type=number(0.0, LONGEST),
@@ -171,7 +181,7 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--params-file",
-        type=Path,
+        type=file_path,
         help="parameter file of the node that is started; the options above and --param outdo it",
     )
     group.add_argument(
@@ -214,7 +224,7 @@ def _check(options: argparse.Namespace) -> None:
     """Refuse options that do not go together: what is accepted must not be ignored."""
     from sernet_core.default_model import AUTO
     from sernet_ros.given_parameters import check_given
-    from sernet_ros.own_ids import check_words
+    from sernet_ros.judged_node import check_words
 
     if options.running and options.model == AUTO:
         options.model = None
@@ -222,6 +232,7 @@ def _check(options: argparse.Namespace) -> None:
     given -= {"rate"} if options.rate == "source" else set()
     if options.offline and (vain := given & {"running", "rate", "speed", "param", "params_file"}):
         raise ConfigError(f"--offline knows no node and no pace: leave {_names(vain)} away")
+    check_speed(options.rate, options.speed)
     if options.running and (
         vain := given & {"device", "engine", "precision", "threads", "input_size", *_STARTED}
     ):
@@ -238,7 +249,7 @@ def _check_record(options: argparse.Namespace) -> None:
         raise ConfigError("--record takes one camera of one recording at a time")
     if not is_bag(Path(options.bags[0]).expanduser()):
         raise ConfigError(f"--record needs a recording, which {options.bags[0]} is not: see make_bag")
-    if options.record.expanduser().exists():
+    if options.record.exists():
         raise ConfigError(
             f"--record: {options.record} exists already: choose another name, or remove it first"
         )

@@ -7,7 +7,7 @@ import re
 import sys
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sernet_core.checkpoint import read_info
 from sernet_core.default_model import AUTO, chosen_model
@@ -57,7 +57,7 @@ def judge_live(options: argparse.Namespace, command: str, began: float, interrup
         say("transport", live.domain)
         live.wait_until_active(options.ready_timeout, _tell)
         model = _answering(live, options)
-        live.check_masks()
+        live.check_node()
         info = read_info(model)
         truths = _truths(jobs, info, options)
         evaluations = [
@@ -125,7 +125,8 @@ def _judge(
     with evaluation.recording() as recording:
         total = min(filter(None, (options.frames, source.length)), default=None)
         with Progress(total) as progress:
-            outcome = live.replay(words, recording, progress, keep=True)
+            pace = _given(options, "rate", "speed")
+            outcome = live.replay([*words, *pace], recording, progress, keep=True)
     notes, node = [], live.node_values
     if outcome.left_out:
         notes.append(_LEFT_OUT.format(outcome.left_out))
@@ -167,16 +168,15 @@ def _start(options: argparse.Namespace) -> LiveRun:
     names = ("model", "device", "engine", "precision", "input_size", "threads")
     # What is not asked for here is left to the parameter file.
     given = {name: value for name in names if (value := getattr(options, name)) is not None}
-    settings: dict[str, Any] = {**given, "input_qos": "reliable"}
     if options.record:
-        settings["publish_confidence"] = "true"
+        given["publish_confidence"] = "true"
     defaults = []
     if options.rate == LOCKSTEP:
         # A mask that comes late is one all the same: no clock decides about the result.
         defaults = [f"inference_timeout:={min(600.0, max(0.01, options.answer_timeout))}"]
     return LiveRun(
         options.out,
-        [*(f"{name}:={value}" for name, value in settings.items()), *options.param],
+        [*(f"{name}:={value}" for name, value in given.items()), *options.param],
         options.params_file,
         confidence=bool(options.record),
         defaults=defaults,
@@ -184,9 +184,11 @@ def _start(options: argparse.Namespace) -> LiveRun:
 
 
 def _replay_words(options: argparse.Namespace, job: Job) -> list[str]:
-    words = [job.where, "--rate", str(options.rate), "--speed", str(options.speed or 1.0)]
-    words += ["--answer-timeout", str(options.answer_timeout), "--stamps", "recorded", *bag_words(job.choice)]
-    for name in ("frames", "split"):
-        value = getattr(options, name)
-        words += [f"--{name}", str(value)] if value is not None else []
-    return words
+    words = [job.where, "--answer-timeout", str(options.answer_timeout), "--stamps", "recorded"]
+    return [*words, *bag_words(job.choice), *_given(options, "frames", "split")]
+
+
+def _given(options: argparse.Namespace, *names: str) -> list[str]:
+    """Options as words of the replayer's command line, without those that are not given."""
+    values = {name: value for name in names if (value := getattr(options, name)) is not None}
+    return [word for name, value in values.items() for word in (f"--{name}", str(value))]

@@ -18,9 +18,9 @@ from rclpy.signals import SignalHandlerOptions
 
 from sernet_core.errors import EngineError, InputError
 from sernet_ros.fastdds import use_profile
+from sernet_ros.judged_node import DEMANDED, GIVEN, check_values
 from sernet_ros.matching import LineCount, ReplayLog, account, read_log
 from sernet_ros.meter import Meter, Usage
-from sernet_ros.own_ids import CHANGING, check_values
 from sernet_ros.processes import Child
 from sernet_ros.recorder import SEGMENTER, Recorder, Topics
 from sernet_ros.recording import Recording
@@ -63,7 +63,7 @@ class LiveRun:
 
     Args:
         folder: Takes the logs of the processes.
-        parameters: Parameters of the segmenter as NAME:=VALUE.
+        parameters: Parameters of the segmenter as NAME:=VALUE; those of `GIVEN` outdo them.
         parameter_file: Parameter file of the segmenter; `parameters` outdo it.
         defaults: As `parameters`, for what the file does not say.
         running: A segmenter that runs already, by its topics; then none is started.
@@ -94,7 +94,8 @@ class LiveRun:
             command += [word for parameter in defaults for word in ("-p", parameter)]
             if parameter_file is not None:
                 command += ["--params-file", str(parameter_file)]
-            command += [word for parameter in parameters for word in ("-p", parameter)]
+            given = [f"{name}:={value}" for name, value in GIVEN.items()]
+            command += [word for parameter in (*parameters, *given) for word in ("-p", parameter)]
             self._node = Child("the node", command, folder / "node.log", child_environment())
         try:
             rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
@@ -137,14 +138,14 @@ class LiveRun:
             raise EngineError("the node does not say in /diagnostics which model it runs")
         return model
 
-    def check_masks(self) -> None:
-        """See that the node's masks hold the ids of its model at the size of the image.
+    def check_node(self) -> None:
+        """See that the node takes what is replayed, and that its masks can be scored.
 
         Raises:
-            ConfigError: They do not.
+            ConfigError: They cannot.
             EngineError: The node does not answer.
         """
-        check_values(self._recorder.parameters(CHANGING))
+        check_values(self._recorder.parameters(tuple(DEMANDED)))
 
     def last_words(self) -> str:
         """The end of the node's output."""

@@ -6,7 +6,6 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sernet_core.errors import InputError, SernetError
@@ -14,6 +13,7 @@ from sernet_ros.bag.formats import IMAGES, STORAGES
 from sernet_ros.options import (
     add_bag_arguments,
     add_synthetic_arguments,
+    file_path,
     number,
     parse_rate,
     synthetic_options,
@@ -81,7 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "source", metavar="SOURCE", help="video, folder of images, data set, recording, or 'synthetic'"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="BAG", help="folder of the recording")
+    parser.add_argument("--out", type=file_path, required=True, metavar="BAG", help="folder of the recording")
     parser.add_argument("--split", help="part of the data set, e.g. val")
     parser.add_argument("--frames", type=whole_number(1), metavar="N", help="stop after N frames")
     parser.add_argument(

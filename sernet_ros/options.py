@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Callable
+from pathlib import Path
 
+from sernet_core.errors import ConfigError
 from sernet_ros.bag.topics import TopicChoice
 from sernet_ros.sources import SyntheticOptions
 
@@ -96,6 +99,19 @@ def parse_factor(text: str) -> float:
     return factor
 
 
+def check_speed(rate: float | str, speed: float | None) -> None:
+    """Refuse --speed where the pace is not the source's own: what is accepted must not be ignored.
+
+    Raises:
+        ConfigError: It is given beside another rate.
+    """
+    if speed is not None and rate != "source":
+        raise ConfigError(
+            f"--speed {speed:g} is a factor of the source's own rate, which --rate {rate} replaces: "
+            "leave one of the two away"
+        )
+
+
 def parse_size(text: str) -> tuple[int, int]:
     """Type of --size: width and height."""
     try:
@@ -103,6 +119,11 @@ def parse_size(text: str) -> tuple[int, int]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is no size like 480x360") from None
     return width, height
+
+
+def file_path(text: str) -> Path:
+    """Type of an option that names a file or a folder: `~` is the home, even where no shell has put it."""
+    return Path(os.path.expanduser(text))  # that of Path raises for the home of nobody
 
 
 def whole_number(least: int) -> Callable[[str], int]:

@@ -17,12 +17,14 @@ from sernet_core.errors import InputError, SernetError
 from sernet_ros.ahead import read_ahead
 from sernet_ros.fastdds import use_profile
 from sernet_ros.interrupts import Interrupts
-from sernet_ros.matching import Sent, rate_of, unreadable_entry
+from sernet_ros.matching import Sent, unreadable_entry
 from sernet_ros.options import (
     LOCKSTEP,
     LONGEST,
     add_bag_arguments,
     add_synthetic_arguments,
+    check_speed,
+    file_path,
     number,
     parse_factor,
     parse_rate,
@@ -76,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     camera = None
     try:
         interrupts.begin()
+        check_speed(options.rate, options.speed)
         source = open_source(options.source, options.split, synthetic_options(options), topic_choice(options))
         with closing(_Log(options.log)) as log:
             profile = use_profile()
@@ -133,9 +136,8 @@ def _add_time_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--speed",
         type=parse_factor,
-        default=1.0,
         metavar="FACTOR",
-        help="of the source's own rate (default: 1)",
+        help="of the source's own rate (default: 1), with --rate source alone",
     )
     group.add_argument(
         "--answers",
@@ -180,7 +182,9 @@ def _add_message_arguments(group: argparse._ArgumentGroup) -> None:
         metavar="S",
         help="give up waiting after S seconds (default: 60)",
     )
-    group.add_argument("--log", type=Path, metavar="FILE", help="write a JSON line for each published frame")
+    group.add_argument(
+        "--log", type=file_path, metavar="FILE", help="write a JSON line for each published frame"
+    )
 
 
 class _Log:
@@ -220,21 +224,36 @@ def _replay(camera: Camera, source: Source, options: argparse.Namespace, log: _L
     with read_ahead(_endless(source) if options.loop else source.frames) as pictures:
         result = _publish_all(camera, pictures, source, options, log)
     camera.drain()
-    rate = rate_of(result.moments_ns)
     camera.get_logger().info(
-        f"{source.name}: sent {len(result.moments_ns)} frames"
-        + (f" at {rate:.2f} Hz" if rate else "")
+        f"{source.name}: sent {result.sent} frames"
+        + (f" at {result.rate:.2f} Hz" if result.rate else "")
         + f", {result.skipped} unreadable skipped, {result.late} late"
     )
-    if not result.moments_ns:
+    if not result.sent:
         raise InputError(f"{source.name}: not one frame could be read")
 
 
 @dataclass
 class _Result:
-    moments_ns: list[int]
+    """Counts, and no more: a loop may go on for weeks."""
+
+    sent: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
     skipped: int = 0
     late: int = 0
+
+    def add(self, sent_ns: int) -> None:
+        """Count a frame that was sent at a moment of the monotonic clock."""
+        self.first_ns = self.first_ns if self.sent else sent_ns
+        self.last_ns = sent_ns
+        self.sent += 1
+
+    @property
+    def rate(self) -> float | None:
+        """Mean rate in Hz; None for fewer than two frames."""
+        span = self.last_ns - self.first_ns
+        return (self.sent - 1) * 1e9 / span if span else None
 
 
 def _publish_all(
@@ -245,27 +264,27 @@ def _publish_all(
     log: _Log,
 ) -> _Result:
     lockstep = options.rate == LOCKSTEP
-    rate = options.rate if isinstance(options.rate, float) else source.rate * options.speed
+    speed = options.speed or 1.0
+    rate = options.rate if isinstance(options.rate, float) else source.rate * speed
     as_recorded = options.rate == "source" and source.recorded
     pace = Pace(rate)
     moments = _Moments(source, rate, options.stamps)
-    result = _Result([])
+    result = _Result()
     for picture, following in _with_next(_progress(pictures, options, source)):
         if isinstance(picture, Unreadable):
             result.skipped += 1
             camera.get_logger().warning(f"skipped {picture.name}: {picture.reason}")
             log.write(json.dumps(unreadable_entry(picture.name, picture.reason, picture.breaks_off)))
             continue
-        index = len(result.moments_ns)
         if not lockstep:
-            gap = moments.gap(picture) / options.speed if as_recorded else None
+            gap = moments.gap(picture) / speed if as_recorded else None
             time.sleep(max(0.0, pace.next(time.monotonic(), gap) - time.monotonic()))
-        stamps = moments.stamps(index, picture, following)
+        stamps = moments.stamps(result.sent, picture, following)
         stamp_ns, sent_ns = camera.publish(picture, *stamps)
         answered_ns = camera.wait_for_answer(stamp_ns, options.answer_timeout) if lockstep else None
-        result.moments_ns.append(sent_ns)
-        log.write(Sent(index, picture.name, stamp_ns, sent_ns, answered_ns).to_json())
-        if len(result.moments_ns) == options.frames:
+        log.write(Sent(result.sent, picture.name, stamp_ns, sent_ns, answered_ns).to_json())
+        result.add(sent_ns)
+        if result.sent == options.frames:
             break
     result.late = pace.late
     return result

@@ -15,7 +15,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
-from sernet_core.errors import InputError
+from sernet_core.errors import InputError, SernetError
 from sernet_ros import rle
 from sernet_ros.bag.messages import label_entries, named_classes
 from sernet_ros.clock import from_time
@@ -83,16 +83,22 @@ class Listener(Node):
     def _on_label_json(self, message: String) -> None:
         try:
             self._take_labels(label_entries(json.loads(message.data)))
-        except (ValueError, KeyError, TypeError) as error:
-            self.get_logger().error(f"label_info_json: the class names are not understood: {error!r}")
+        except (SernetError, ValueError, KeyError, TypeError) as error:
+            self._keep_labels("label_info_json", error)
 
     def _on_labels(self, message: Any) -> None:
         entries = [{"class_id": each.class_id, "class_name": each.class_name} for each in message.class_map]
-        self._take_labels(label_entries({"class_map": entries}))
+        try:
+            self._take_labels(label_entries({"class_map": entries}))
+        except SernetError as error:
+            self._keep_labels("label_info", error)
 
     def _take_labels(self, entries: Sequence[tuple[int, str]]) -> None:
         classes = named_classes("published", [name for _, name in entries])
         self._state.take_classes(classes, [index for index, _ in entries])
+
+    def _keep_labels(self, topic: str, error: Exception) -> None:
+        self.get_logger().error(f"{topic}: the class names are not understood, earlier ones stay: {error!r}")
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         found = listener_of(message, self._image)

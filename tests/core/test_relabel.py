@@ -33,6 +33,24 @@ def test_without_a_file_nothing_changes() -> None:
     assert (labeling.overlay(image, ALL, 0.4).reshape(256, 3)[11:] == 100).all()
 
 
+@pytest.mark.parametrize("palette", [[], [0xFFFFFF] * 16])
+def test_pixels_without_a_class_keep_the_image_though_void_has_a_name(palette: list[int]) -> None:
+    labeling = Labeling.read(FILE, CAMVID)
+    labeling = labeling.with_palette(palette) if palette else labeling
+    image = np.full((16, 16, 3), 100, np.uint8)
+    blended = labeling.overlay(image, labeling.relabel(ALL), 0.4).reshape(256, 3)
+    assert (blended[:11] != 100).any(1).all() and (blended[11:] == 100).all()
+
+
+def test_void_as_one_of_the_classes_has_its_colour(tmp_path: Path) -> None:
+    path = tmp_path / "remap.csv"
+    path.write_text(FILE.read_text().replace("void,0,unknown", "void,15,sky"))
+    labeling = Labeling.read(path, CAMVID)
+    image = np.full((16, 16, 3), 100, np.uint8)
+    blended = labeling.overlay(image, labeling.relabel(ALL), 0.4)
+    assert (blended.reshape(256, 3)[11:] == blended[0, 0]).all() and (blended[0, 0] != 100).all()
+
+
 def test_a_palette_is_one_24_bit_colour_a_class() -> None:
     labeling = Labeling.of(CAMVID).with_palette([0x112233 + index for index in range(11)])
     assert labeling.colorize(ALL)[0, :2].tolist() == [[0x11, 0x22, 0x33], [0x11, 0x22, 0x34]]

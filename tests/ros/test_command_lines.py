@@ -44,6 +44,26 @@ def test_numbers_on_the_command_line_are_checked(build, option, good, bad, capsy
 
 
 @pytest.mark.parametrize(
+    ("build", "option"),
+    [
+        (evaluate_bag.build_parser, "--out"),
+        (evaluate_bag.build_parser, "--params-file"),
+        (evaluate_bag.build_parser, "--record"),
+        (demo.build_parser, "--out"),
+        (demo.build_parser, "--params-file"),
+        (replay.build_parser, "--log"),
+        (make_bag.build_parser, "--out"),
+        (compare.build_parser, "--out"),
+    ],
+)
+def test_the_home_needs_no_shell(build, option, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", "/home/of/mine")
+    words = REQUIRED.get(build, [])
+    options = build().parse_args([*words, f"{option}=~/there"])
+    assert str(vars(options)[option[2:].replace("-", "_")]) == "/home/of/mine/there"
+
+
+@pytest.mark.parametrize(
     "words",
     [
         ["-p", "modl:=x"],

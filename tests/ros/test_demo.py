@@ -181,7 +181,9 @@ def test_the_model_of_a_parameter_file_is_the_one_that_is_shown(
     model: Path, frames: Path, tmp_path: Path
 ) -> None:
     out, file = tmp_path / "out", tmp_path / "node.yaml"
-    file.write_text(f"/**:\n  ros__parameters:\n    model: {model}\n    device: cpu\n")
+    # As on a robot, whose cameras are others than the replayer.
+    own = "image_transport: compressed, cameras: [front], autostart: false"
+    file.write_text(f"/**: {{ros__parameters: {{model: {model}, device: cpu, {own}}}}}\n")
     code, output = run("--out", out, "--params-file", file, "--source", frames, "--rate", "lockstep")
     assert code == 0, output
     report = json.loads((out / "report.json").read_text())
@@ -193,7 +195,7 @@ def test_the_model_of_a_parameter_file_is_the_one_that_is_shown(
 def test_a_node_that_answers_too_little_fails_the_run(model: Path, frames: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     code, output = run(
-        "--out", out, "--model", model, "--source", frames, "--rate", "15", "--param", "enable:=false"
+        "--out", out, "--model", model, "--source", frames, "--rate", "15", "--param", "roi:=[9999, 0, 0, 0]"
     )
     assert code == 1, output
     report = json.loads((out / "report.json").read_text())
@@ -307,6 +309,7 @@ def test_the_end_of_the_terminal_and_of_the_demo_takes_every_process_along(
         (("--model", "no-such-model"), "no-such-model"),
         (("--source", "/no/such/film.mp4"), "no such file or folder"),
         (("--out", "/dev/null/out"), "not a folder that can be written"),
+        (("--param", "enable:=false"), "a node that is started has enable:=true; leave it away"),
     ],
 )
 def test_bad_requests_end_before_anything_starts(

@@ -94,6 +94,9 @@ def test_the_model_of_a_parameter_file_is_the_one_that_is_judged(
 ) -> None:
     out, file = tmp_path / "out", tmp_path / "node.yaml"
     values = {"model": model, "device": "cpu", "threads": 1, "input_size": "96x64", "inference_timeout": 50.5}
+    # What a robot's own file says of its cameras and its start does not keep it from answering.
+    values |= {"cameras": ["front"], "image_transport": "compressed", "input_qos": "sensor_data"}
+    values |= {"output_qos": "sensor_data", "autostart": "false", "enable": "false"}
     lines = "".join(f"    {name}: {value}\n" for name, value in values.items())
     file.write_text(f"/**:\n  ros__parameters:\n{lines}")
     code, output = run(bag, "--params-file", file, "--out", out, "--rate", "lockstep", "--frames", "2")
@@ -219,6 +222,10 @@ def read_mcap(path: Path) -> dict[str, list[tuple[int, Any]]]:
         (("--param", "label_remap:=autoware"), "not those of the model's classes"),
         (("--param", "sernet_segmenter:mask_scale:=0.5"), "not the size of their frames"),
         (("--param", "mask_encoding:=autoware_rle"), "no pictures of ids"),
+        (("--param", "cameras:=[front]"), "a node that is started has cameras:=['']; leave it away"),
+        (("--param", "autostart:=false"), "a node that is started has autostart:=true; leave it away"),
+        (("--speed", "2", "--rate", "5"), "--speed 2 is a factor of the source's own rate, which --rate 5.0"),
+        (("--speed", "1", "--rate", "lockstep"), "leave one of the two away"),
         (("--record", "."), "exists already"),
         (("--image-topic", "/nothing"), "unknown topic '/nothing'"),
         (("--out", "/dev/null/out"), "not a folder that can be written"),

@@ -10,6 +10,7 @@ from live import fresh_domain
 from sernet_core.errors import ConfigError
 from sernet_ros import demo, evaluate_bag
 from sernet_ros.given_parameters import check_given
+from sernet_ros.judged_node import DEMANDED, check_values
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,6 +34,23 @@ def test_a_file_that_holds_no_parameters_is_refused(tmp_path: Path, text: str) -
     file.write_text(text)
     with pytest.raises(ConfigError, match=r"mine.yaml: ROS cannot read it \(.+\); config/segment.yaml"):
         check_given([], file)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("image_transport", "compressed", r"raw images .*\. Set it to 'raw', once the node is deact"),
+        ("output_qos", "sensor_data", r"received reliably\. Set it to 'auto', once the node is"),
+        ("mask_scale", 0.5, r"not the size of their frames\. Set it to 1.0$"),
+    ],
+)
+def test_a_running_node_that_cannot_be_judged_is_refused_with_the_remedy(
+    name: str, value: object, words: str
+) -> None:
+    fit = {other: wanted[-1] for other, wanted in DEMANDED.items()}
+    check_values(fit)
+    with pytest.raises(ConfigError, match=f"the node has {name} = {value!r}: .*{words}"):
+        check_values({**fit, name: value})
 
 
 @pytest.mark.usefixtures("handlers")

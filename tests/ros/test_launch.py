@@ -150,6 +150,13 @@ def test_values_arrive_in_their_types(dry_run) -> None:
     assert dictionaries == [{"/sernet_segmenter": {"ros__parameters": given}}]
 
 
+def test_truth_may_be_written_as_python_writes_it(dry_run) -> None:
+    booleans = [name for name, entry in FIELDS.items() if isinstance(entry.default, bool)]
+    given = {name: index % 2 == 0 for index, name in enumerate([*booleans, "use_sim_time"])}
+    _, dictionaries = dry_run(*(f"{name}:={value}" for name, value in given.items()))
+    assert dictionaries == [{"/sernet_segmenter": {"ros__parameters": given}}]
+
+
 def test_a_parameter_is_converted_only_from_a_substitution() -> None:
     """As in launch_ros, where a text is not of another type."""
     script = (

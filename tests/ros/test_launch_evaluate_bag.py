@@ -79,6 +79,8 @@ def test_every_option_exists(workspace: Workspace, launch_file: str, bag: Path) 
     arguments = [f"{name}:={values.get(name, 'x')}" for name in options]
     words = dry_run(workspace, launch_file, f"bag:={bag}", *arguments, "offline:=true")[1:]
     parsed = build_parser().parse_args(words[: words.index("--ros-args")])
+    assert "--offline" in dry_run(workspace, launch_file, f"bag:={bag}", "offline:=True")
+    assert "--offline" not in dry_run(workspace, launch_file, f"bag:={bag}", "offline:=False")
     assert parsed.offline and parsed.frames == 4 and parsed.speed == 2.0 and parsed.class_map == "x"
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,7 +18,9 @@ from proc import has_large_segment, takes_signals
 
 from sernet_core.errors import InputError
 from sernet_ros.ahead import read_ahead
-from sernet_ros.replay import Pace
+from sernet_ros.camera import Camera, FreeStamps
+from sernet_ros.replay import Pace, _Log, _publish_all, build_parser
+from sernet_ros.sources import Picture, Source
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -58,6 +63,16 @@ def test_a_missing_source_is_told_without_a_traceback(tmp_path: Path) -> None:
     assert "no such file or folder" in output and "Traceback" not in output
 
 
+@pytest.mark.parametrize("rate", ["5", "lockstep"])
+def test_a_factor_beside_a_rate_of_its_own_is_refused(
+    folder: tuple[Path, list[np.ndarray]], rate: str
+) -> None:
+    process = start_replayer(folder[0], "--rate", rate, "--speed", "2")
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 2
+    assert output.startswith("replay: error: --speed 2 is a factor of the source's own rate"), output
+
+
 @pytest.mark.parametrize("name", ["missing/log.jsonl", "."])
 def test_a_log_that_cannot_be_opened_is_told_before_anything_is_sent(
     folder: tuple[Path, list[np.ndarray]], tmp_path: Path, name: str
@@ -95,6 +110,42 @@ def test_a_late_camera_does_not_catch_up_in_a_burst() -> None:
     assert pace.next(6.0) == 6.0, "far too late: the schedule moves"
     assert pace.next(6.01) == pytest.approx(6.1)
     assert pace.late == 1
+
+
+def test_a_loop_without_end_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    stamps = FreeStamps()
+    monkeypatch.setattr(FreeStamps, "REMEMBERED", 100)
+
+    class FakeCamera:
+        def publish(self, picture: Picture, *_: object) -> tuple[int, int]:
+            return stamps.take(time.monotonic_ns()), time.monotonic_ns()
+
+        def wait_for_answer(self, stamp_ns: int, timeout: float) -> int:
+            return time.monotonic_ns()
+
+    held = []
+
+    def endless() -> Iterator[Picture]:
+        picture = Picture("one", np.zeros((1, 1, 3), np.uint8))
+        while True:
+            gc.collect()
+            held.append(tracemalloc.get_traced_memory()[0])
+            yield from [picture] * 5000
+
+    source = Source("endless", 15.0, None, None, endless)
+    options = build_parser().parse_args(["synthetic", "--rate", "lockstep", "--frames", "20000"])
+    tracemalloc.start()
+    try:
+        result = _publish_all(cast(Camera, FakeCamera()), endless(), source, options, _Log(None))
+    finally:
+        tracemalloc.stop()
+    assert result.sent == 20000 and result.rate is not None and result.rate > 0
+    assert held[-1] - held[1] < 50_000, held
+
+
+def test_each_frame_has_a_stamp_of_its_own() -> None:
+    stamps = FreeStamps()
+    assert [stamps.take(each) for each in (5, 5, 4, 5, 6, 20)] == [5, 6, 4, 7, 8, 20]
 
 
 def test_reading_ahead_keeps_order_errors_and_ends() -> None:

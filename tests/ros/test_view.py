@@ -14,10 +14,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+import rclpy
 from builtin_interfaces.msg import Time
 from live import PATIENCE, Live, User, fresh_domain, fresh_namespace, image_message
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -28,6 +30,7 @@ from sernet_core.errors import ConfigError
 from sernet_core.labels import CAMVID
 from sernet_ros.bag.messages import TruthInfo, named_classes
 from sernet_ros.compressed_codec import fill_compressed
+from sernet_ros.viewer.listener import Listener
 from sernet_ros.viewer.server import ViewServer
 from sernet_ros.viewer.state import CAMERA, OVERLAY, ViewState
 
@@ -181,6 +184,25 @@ def test_pages_of_other_hosts_cannot_read_the_view(state: ViewState, server: Vie
         assert connect(everywhere, "/figures", Host="robot.example:9000").status == 200
     finally:
         everywhere.close()
+
+
+@pytest.mark.parametrize("names", [["Car", "Car"], [""], []])
+def test_names_that_nobody_can_tell_apart_leave_the_earlier_ones(
+    state: ViewState, names: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    rclpy.init(domain_id=fresh_domain())
+    listener = Listener(state)
+    try:
+        listener._on_label_json(String(data=TruthInfo(CAMVID).to_json()))
+        earlier = state.figures()["classes"]
+        entries = [{"class_id": index, "class_name": name} for index, name in enumerate(names)]
+        listener._on_label_json(String(data=json.dumps({"class_map": entries})))
+        listener._on_labels(SimpleNamespace(class_map=[SimpleNamespace(**entry) for entry in entries]))
+        assert state.figures()["classes"] == earlier and len(earlier) == 11
+    finally:
+        listener.destroy_node()
+        rclpy.shutdown()
+    assert capfd.readouterr().err.count("the class names are not understood, earlier ones stay") == 2
 
 
 # As a process over DDS
