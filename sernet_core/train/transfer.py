@@ -77,7 +77,8 @@ def start_from(network: SernetFormer, start: Checkpoint, classes: ClassSet) -> T
     pairs = {} if "head" in parts else _same(start.info.classes, classes)
     for key in _LAST:
         merged = own[key].clone()
-        merged[list(pairs)] = given[key][list(pairs.values())].to(merged)
+        if pairs:  # else the layers may differ in width
+            merged[list(pairs)] = given[key][list(pairs.values())].to(merged)
         weights[key] = merged
     network.load_state_dict(weights)
     return Transfer(

@@ -88,3 +88,15 @@ def test_a_new_part_and_other_classes(small_model: Path) -> None:
     transfer = start_from(network, start, CITYSCAPES)
     assert transfer is not None and transfer.parts == ["head"] and not transfer.kept
     assert transfer.dropped == list(CAMVID.names) and "go on:   none" in str(transfer)
+
+
+def test_another_decoder_width_and_other_classes(small_model: Path) -> None:
+    start = load_checkpoint(small_model)
+    network = build_network(replace(start.info.network, classes=19, afn_channels=48))
+    fresh = {key: value.clone() for key, value in network.state_dict().items()}
+    transfer = start_from(network, start, CITYSCAPES)
+    assert transfer is not None and transfer.parts == ["afn1", "afn2", "head"] and not transfer.kept
+    assert transfer.fresh == list(CITYSCAPES.names) and transfer.dropped == list(CAMVID.names)
+    for key, value in network.state_dict().items():
+        kept = key.startswith(("encoder.", "context."))
+        assert torch.equal(value, (start.network.state_dict() if kept else fresh)[key]), key
