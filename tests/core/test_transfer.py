@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from small_run import SMALL, Frames, noise_frames
 
 from sernet_core.checkpoint import load_checkpoint, read_info
 from sernet_core.labels import CAMVID, CITYSCAPES, ClassSet
-from sernet_core.network import build_network
+from sernet_core.network import NetworkConfig, build_network
 from sernet_core.train import train
 from sernet_core.train.start import check_start
 from sernet_core.train.transfer import start_from
@@ -100,3 +100,29 @@ def test_another_decoder_width_and_other_classes(small_model: Path) -> None:
     for key, value in network.state_dict().items():
         kept = key.startswith(("encoder.", "context."))
         assert torch.equal(value, (start.network.state_dict() if kept else fresh)[key]), key
+
+
+OTHERS = {
+    "classes": 12, "depth": 34, "output_stride": 8, "abm": False, "dbn": False, "afn1": False, "afn2": False,
+    "gate": "fixed", "fusion": "add", "dbn_rates": (2, 4, 6), "dbn_separable": False, "dbn_channels": 64,
+    "afn_channels": 48,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("setting", [field.name for field in fields(NetworkConfig)])
+def test_no_setting_differs_in_silence(small_model: Path, setting: str) -> None:
+    start = load_checkpoint(small_model)
+    network = build_network(replace(start.info.network, **{setting: OTHERS[setting]}))
+    shapes = [
+        {key: value.shape for key, value in one.state_dict().items()} for one in (start.network, network)
+    ]
+    if shapes[0] == shapes[1]:  # weights alone would tell nothing
+        assert f"{setting} {OTHERS[setting]}" in str(start_from(network, start, CAMVID))
+
+
+def test_settings_of_a_part_that_starts_from_nothing_are_not_told(small_model: Path) -> None:
+    start = load_checkpoint(small_model)
+    settings = replace(start.info.network, dbn_rates=(2, 4), output_stride=8, classes=19)
+    transfer = start_from(build_network(settings), start, CITYSCAPES)
+    assert transfer is not None and transfer.parts == ["context"] and transfer.kept["road"] == "Road"
+    assert transfer.settings == {"output_stride": (8, 16)}
