@@ -187,7 +187,9 @@ def test_a_final_run_is_marked(parts: Path, tmp_path: Path, capsys: pytest.Captu
     assert describe_origin(load_recipe(recipe), fold, None, None)["parts"] == ["train", "val"]
     for role in ("started_from", "teacher"):
         assert saw_val({"train": "camvid/train", role: {"data": {"parts": ["train", "val"]}}})
-    assert saw_val({"train": "camvid/val without a"})
+    for name in ("camvid/val without a", "my data/val", "my data/val without a b"):
+        assert saw_val({"train": name})
+    assert not saw_val({"train": "my val/train"})
     assert not saw_val(
         {"parts": ["train"], "train": "camvid/train", "started_from": {"data": {"train": None}}}
     )
