@@ -147,6 +147,12 @@ def _train(
         for name in args.validate or _default_validation(args)
     ]
     validation += left_out
+    names = [split.name for split in validation]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigError(
+            f"--validate: two splits are called {twice}, and scores are kept by that name; give one of them, "
+            "or rename the folder of one"
+        )
     start = load_checkpoint(args.start) if args.start else None
     teacher = load_checkpoint(args.teacher) if args.teacher else None
     model = resolve_model(args.extra_model) if args.extra_model else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 import types
@@ -197,6 +198,17 @@ def test_a_final_run_is_marked(parts: Path, tmp_path: Path, capsys: pytest.Captu
     assert main(again) == 2
     assert main([*command, "--split", "train+train", "--run", str(tmp_path / "twice")]) == 2
     assert "names a part twice" in capsys.readouterr().err
+
+
+def test_two_splits_of_one_name_cannot_be_scored(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    recipe, other = tmp_path / "recipe.yaml", tmp_path / "other/tree"
+    recipe.write_text("steps: 1\n")
+    shutil.copytree(parts, other)
+    command = ["train", "--recipe", str(recipe), "--data", str(parts), "--run", str(tmp_path / "run")]
+    assert main([*command, "--validate", f"{parts}:val", "--validate", f"{other}:val"]) == 2
+    assert "--validate: two splits are called tree/val" in capsys.readouterr().err
 
 
 def test_preview_shows_the_first_crops(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
