@@ -123,6 +123,7 @@ def _preview(recipe: Recipe, dataset: Dataset | None, second: Dataset | None, pa
     from sernet_core.train.stream import TrainingStream
 
     write_preview(path, TrainingStream(recipe, dataset, second))
+    _warn_of_scales(recipe, dataset, second)
     print(f"written: {path}")
     if second is not None:
         print(f"labels of {second.name} as they are: a model masks them only in a run")
@@ -162,6 +163,7 @@ def _train(
             print(f"run folder: {folder}, training on {processes}", flush=True)
             if not validation:
                 print("nothing is scored on the way: no frames are held back", flush=True)
+            _warn_of_scales(recipe, dataset, second)
             if importlib.util.find_spec("tensorboard") is None:
                 print(
                     "no events for TensorBoard, which is not installed (requirements/tensorboard.txt)",
@@ -182,6 +184,14 @@ def _train(
         if processes.first:
             print("complete" if complete else "interrupted; give the same command again to go on")
     return 0 if complete else 130
+
+
+def _warn_of_scales(recipe: Recipe, *datasets: Dataset | None) -> None:
+    from sernet_core.train.scales import scale_warning
+
+    for dataset in datasets if recipe.synthetic_share < 1 else ():
+        if dataset is not None and (words := scale_warning(recipe, dataset)):
+            print(f"warning: {words}", flush=True)
 
 
 def _default_validation(args: argparse.Namespace) -> list[str]:

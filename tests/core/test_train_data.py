@@ -225,6 +225,24 @@ def test_preview_shows_the_first_crops(parts: Path, tmp_path: Path, capsys: pyte
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["tree"]  # and no run has begun
 
 
+def test_frames_of_another_size_than_the_recipe_is_for(parts: Path, tmp_path: Path, capsys) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    command = ["train", "--recipe", str(recipe), "--data", str(parts), "--preview", str(tmp_path / "p.png")]
+    for size, scale, fitting in (
+        ([96, 64], [0.6, 1.8], ""),
+        ([98, 66], [0.5, 1], ""),  # as good as 1
+        ([192, 128], [0.6, 1.8], "[1.2, 3.5]"),
+        ([192, 128], [4, 4], "[2, 2]"),
+    ):
+        recipe.write_text(
+            f"steps: 1\nbatch_size: 1\ninput_size: {size}\naugment: {{crop: [64, 64], scale: {scale}}}"
+        )
+        assert main(command) == 0
+        text = capsys.readouterr().out
+        assert ("warning" in text) == bool(fitting) and fitting in text
+    assert "the frames of tree/train, 96x64, with the pixels of 192x128" in text
+
+
 def test_samples_of_each_validation(tmp_path: Path) -> None:
     val = Frames(noise_frames(6, "v"), "street/val")
     train(replace(PLAIN, steps=4, validate_every=2), Frames(noise_frames(2)), [val], tmp_path, workers=0)
