@@ -32,6 +32,8 @@ from sernet_core.train.parts import open_parts
 from sernet_core.train.processes import Processes
 from sernet_core.train.stream import TrainingStream
 
+pytestmark = pytest.mark.usefixtures("slim")
+
 PLAIN = replace(SMALL, synthetic_share=0.0, steps=1)
 MIXED = replace(PLAIN, extra_share=0.25, augment=replace(SMALL.augment, scale=(1, 1), flip=0))
 
