@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,8 +86,18 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             _convert(kind, item, f"{where}[{i}]")
             for i, (kind, item) in enumerate(zip(kinds, value, strict=True))
         )
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if hint is float:
+        value = _number(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise ConfigError(f"{where}: must be {hint.__name__}, is {value!r}")
     return value
+
+
+def _number(value: Any) -> Any:
+    """A whole number as a float, and 1e-3 too, which is text to PyYAML; anything else as it is."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    try:
+        return float(value) if isinstance(value, str) and math.isfinite(float(value)) else value
+    except ValueError:
+        return value

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from sernet_core.errors import InputError
 
@@ -35,6 +36,27 @@ def read_unchanged(path: Path) -> np.ndarray:
         InputError: Unreadable, or not an image.
     """
     return _decode(path, cv2.IMREAD_UNCHANGED)
+
+
+def read_palette(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Indices, uint8 (H, W), and colours, uint8 (N, 3) RGB, of an image with a palette; None without one.
+
+    OpenCV knows such images by their colours alone.
+
+    Raises:
+        InputError: It has one, but cannot be decoded.
+    """
+    try:
+        image = Image.open(path)
+    except OSError:
+        return None
+    with image:
+        if image.mode != "P":
+            return None
+        try:
+            return np.array(image), np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        except (OSError, SyntaxError) as error:
+            raise InputError(f"{path}: not an image that can be decoded (is the file whole?)") from error
 
 
 def _decode(path: Path, flags: int) -> np.ndarray:

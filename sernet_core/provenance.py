@@ -19,9 +19,13 @@ def lineage(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def saw_val(data: Mapping[str, Any]) -> bool:
     """Whether `val` of a data set was trained on."""
     return any(
-        "val" in run.get("parts", ()) or (run.get("train") or "").partition(" ")[0].endswith("/val")
-        for run in lineage(data)
+        "val" in run.get("parts", ()) or _split(run.get("train") or "") == "val" for run in lineage(data)
     )
+
+
+def _split(name: str) -> str:
+    """The split in the name of a data set, "ROOT/SPLIT" or "ROOT/SPLIT without PREFIXES"."""
+    return name.rpartition("/")[2].partition(" without ")[0]
 
 
 def saw_scenes(data: Mapping[str, Any]) -> bool:

@@ -124,6 +124,7 @@ def _preview(recipe: Recipe, dataset: Dataset | None, second: Dataset | None, pa
     from sernet_core.train.stream import TrainingStream
 
     write_preview(path, TrainingStream(recipe, dataset, second))
+    _warn_of_scales(recipe, dataset, second)
     print(f"written: {path}")
     if second is not None:
         print(f"labels of {second.name} as they are: a model masks them only in a run")
@@ -148,6 +149,12 @@ def _train(
         for name in args.validate or _default_validation(args)
     ]
     validation += left_out
+    names = [split.name for split in validation]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigError(
+            f"--validate: two splits are called {twice}, and scores are kept by that name; give one of them, "
+            "or rename the folder of one"
+        )
     start = load_checkpoint(args.start) if args.start else None
     teacher = load_checkpoint(args.teacher) if args.teacher else None
     model = resolve_model(args.extra_model) if args.extra_model else None
@@ -157,6 +164,7 @@ def _train(
             print(f"run folder: {folder}, training on {processes}", flush=True)
             if not validation:
                 print("nothing is scored on the way: no frames are held back", flush=True)
+            _warn_of_scales(recipe, dataset, second)
             if importlib.util.find_spec("tensorboard") is None:
                 print(
                     "no events for TensorBoard, which is not installed (requirements/tensorboard.txt)",
@@ -177,6 +185,14 @@ def _train(
         if processes.first:
             print("complete" if complete else "interrupted; give the same command again to go on")
     return 0 if complete else 130
+
+
+def _warn_of_scales(recipe: Recipe, *datasets: Dataset | None) -> None:
+    from sernet_core.train.scales import scale_warning
+
+    for dataset in datasets if recipe.synthetic_share < 1 else ():
+        if dataset is not None and (words := scale_warning(recipe, dataset)):
+            print(f"warning: {words}", flush=True)
 
 
 def _default_validation(args: argparse.Namespace) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from sernet_core.datasets.base import Sample
 from sernet_core.errors import InputError
 from sernet_core.labels import IGNORE, ClassSet
-from sernet_core.media import read_image, read_unchanged
+from sernet_core.media import read_image, read_palette, read_unchanged
 
 Color = tuple[int, int, int]
 
@@ -35,6 +35,9 @@ class LabelDecoder:
         ids: Class id, or 255 for void, of each value that a label of one channel may hold.
         colors: The same for each colour, RGB, that a label of three channels may hold; empty where labels
             have one channel.
+
+    A label with a palette, as Pascal VOC's, holds its indices. Only where the palette gives one of them the
+    colour of another class, or of void, it is a label of three channels that was stored in fewer bytes.
     """
 
     classes: ClassSet
@@ -52,6 +55,9 @@ class LabelDecoder:
         Raises:
             InputError: It cannot be read, or holds something else; the message names the file.
         """
+        palette = read_palette(path)
+        if palette is not None and not self._contradicts(*palette):
+            return self._from_ids(path, palette[0])
         label = read_unchanged(path)
         if label.dtype == np.uint8 and label.ndim == 2:
             return self._from_ids(path, label)
@@ -62,6 +68,12 @@ class LabelDecoder:
             f"{path}: a label is one channel of 8 bits with class ids{colors}, this is {label.shape} "
             f"{label.dtype}"
         )
+
+    def _contradicts(self, indices: np.ndarray, colors: np.ndarray) -> bool:
+        """Whether the colour of an index that is in use is that of another class than the index."""
+        used = np.flatnonzero(np.bincount(indices.ravel(), minlength=len(colors))[: len(colors)])
+        meant = {int(index): self.colors.get(tuple(colors[index].tolist())) for index in used}
+        return any(number is not None and number != self.ids.get(index) for index, number in meant.items())
 
     def _from_ids(self, path: Path, label: np.ndarray) -> np.ndarray:
         found = np.flatnonzero(np.bincount(label.ravel(), minlength=256))

@@ -15,6 +15,7 @@ from sernet_core.blocks import AttentionBoostingGate
 from sernet_core.context import DilationNetwork
 from sernet_core.decoder import AttentionFusion, resize
 from sernet_core.engines.base import Source
+from sernet_core.engines.plan import Plan
 from sernet_core.engines.upsample import Upsampler
 from sernet_core.errors import ConfigError
 from sernet_core.network import SernetFormer
@@ -30,7 +31,8 @@ class GateLook:
     """What one attention-boosting module did in a frame.
 
     Attributes:
-        energy: float32 (h, w): root mean square over the channels of what the gate adds.
+        energy: float32 (h, w): root mean square over the channels of what the gate adds, in cells of the
+            padded input.
         activity: Root mean square of what the gate adds, in percent of that of the module's output.
     """
 
@@ -46,12 +48,14 @@ class Look:
         mask: uint8 (H, W) class ids.
         gates: By the name of the module, AbM1 to AbM5; none in a network without them.
         fusions: By name: features float32 (C, h, w) before and after the part; without those switched off.
+        plan: Sizes of the frame and of the network's input.
         without: uint8 (H, W) masks of the same network without a part, by the part's name, where asked for.
     """
 
     mask: np.ndarray
     gates: dict[str, GateLook]
     fusions: dict[str, tuple[Tensor, Tensor]]
+    plan: Plan
     without: dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -112,7 +116,7 @@ class Probe:
                 fusions = hooks.enter_context(_watched_fusions(self._network))
                 features = self._network.encoder(picture)
                 mask = upsampler.mask(self._network.coarse_logits(features).float()[0])
-            look = Look(mask, gates, fusions)
+            look = Look(mask, gates, fusions, plan)
             for part in self.parts if without else ():
                 with switched_off(self._network, part):
                     seen = self._network.encoder(picture) if part == "AbM" else features

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from sernet_core.bootstrap import Estimate, iou_differences, mean_estimate, rank_correlation
 from sernet_core.datasets import Dataset
+from sernet_core.engines.plan import Plan
 from sernet_core.errors import ConfigError, InputError
 from sernet_core.evaluate import check_split
 from sernet_core.frame_scores import frame_counts, iou_of, mean_iou
@@ -70,7 +71,8 @@ def relate(
         found.counts.append(frame_counts(sample.label, look.mask, size))
         for name, gate in look.gates.items():
             found.activity.setdefault(name, []).append(gate.activity)
-            found.contrast.setdefault(name, []).append(_contrast(gate.energy, sample.label, look.mask, size))
+            energy = _over_frame(gate.energy, look.plan)
+            found.contrast.setdefault(name, []).append(_contrast(energy, sample.label, look.mask, size))
         for part, mask in look.without.items():
             found.without.setdefault(part, []).append(frame_counts(sample.label, mask, size))
     return found
@@ -94,14 +96,20 @@ def frames_to_relate(probe: Probe, model: str, dataset: Dataset, every: int) -> 
     return numbers
 
 
+def _over_frame(energy: np.ndarray, plan: Plan) -> np.ndarray:
+    """Energy in cells of the padded input as energy of the frame's pixels, by the way that logits take."""
+    height, width = plan.network
+    unpadded = cv2.resize(energy, plan.padded[::-1], interpolation=cv2.INTER_LINEAR)[:height, :width]
+    return cv2.resize(unpadded, plan.frame[::-1], interpolation=cv2.INTER_LINEAR)
+
+
 def _contrast(energy: np.ndarray, truth: np.ndarray, mask: np.ndarray, size: int) -> float:
     """Mean energy at wrong pixels over that at right ones."""
-    full = cv2.resize(energy, truth.shape[::-1], interpolation=cv2.INTER_LINEAR)
     known = truth < size
     wrong, right = known & (mask != truth), known & (mask == truth)
     if not (wrong.any() and right.any()):
         return float("nan")
-    return float(full[wrong].mean() / max(float(full[right].mean()), 1e-12))
+    return float(energy[wrong].mean() / max(float(energy[right].mean()), 1e-12))
 
 
 def figures_of(relation: Relation, probe: Probe, names: list[str], every: int) -> dict[str, Any]:

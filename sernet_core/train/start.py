@@ -7,7 +7,7 @@ from sernet_core.errors import ConfigError
 from sernet_core.labels import ClassSet
 from sernet_core.network import NetworkConfig, SernetFormer
 from sernet_core.pretrained import PRUNED_FROM, prune_encoder
-from sernet_core.train.transfer import Transfer, start_from
+from sernet_core.train.transfer import Transfer, other_settings, start_from
 
 
 def check_start(start: Checkpoint, network: NetworkConfig) -> None:
@@ -52,4 +52,5 @@ def load_start(network: SernetFormer, start: Checkpoint, classes: ClassSet) -> T
     own = network.encoder.state_dict()
     kept = prune_encoder(start.network.encoder.state_dict(), network.config.depth)
     network.encoder.load_state_dict({key: kept.get(key, value) for key, value in own.items()})
-    return Transfer(parts=[name for name, _ in network.named_children() if name != "encoder"])
+    fresh = [name for name, _ in network.named_children() if name != "encoder"]
+    return Transfer(parts=fresh, settings=other_settings(start.info.network, network.config, fresh))

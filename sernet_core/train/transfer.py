@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from sernet_core.checkpoint import Checkpoint
 from sernet_core.labels import ClassSet
-from sernet_core.network import SernetFormer
+from sernet_core.network import NetworkConfig, SernetFormer
 
 # Names of one thing in the class sets of this field, in lower case.
 _SYNONYMS = (
@@ -21,6 +22,8 @@ _SYNONYMS = (
     {"traffic light", "traffic_light"},
 )
 _LAST = ("head.classify.weight", "head.classify.bias")
+# Settings that change neither names nor shapes of weights, by the part that they are of.
+_UNSEEN = {"encoder": "output_stride", "context": "dbn_rates"}
 
 
 @dataclass(frozen=True)
@@ -32,18 +35,22 @@ class Transfer:
         fresh: Classes of the new set that start from nothing.
         dropped: Classes of the old set that the new one has no use for.
         parts: Parts of the network that start from nothing, for theirs have other shapes.
+        settings: Settings that weights which are kept were not trained with: the new value and the old one.
     """
 
     kept: dict[str, str] = field(default_factory=dict)
     fresh: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
+    settings: dict[str, tuple[object, object]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         lines = []
         if self.parts:
             fresh = ", ".join(self.parts)
             lines.append(f"other parts than the model to start from: {fresh} start from nothing")
+        for name, (new, old) in self.settings.items():
+            lines.append(f"other settings than the model to start from: {name} {new}, its weights know {old}")
         if self.kept or self.fresh or self.dropped:
             kept = ", ".join(new if new == old else f"{new} (from {old})" for new, old in self.kept.items())
             lines += [
@@ -70,14 +77,16 @@ def start_from(network: SernetFormer, start: Checkpoint, classes: ClassSet) -> T
     """
     given, own = start.network.state_dict(), network.state_dict()
     parts = [name for name, _ in network.named_children() if not _fits(name, given, own)]
+    settings = other_settings(start.info.network, network.config, parts)
     weights = {key: own[key] if key.partition(".")[0] in parts else given[key] for key in own}
     if not start.info.classes.difference(classes):
         network.load_state_dict(weights)
-        return Transfer(parts=parts) if parts else None
+        return Transfer(parts=parts, settings=settings) if parts or settings else None
     pairs = {} if "head" in parts else _same(start.info.classes, classes)
     for key in _LAST:
         merged = own[key].clone()
-        merged[list(pairs)] = given[key][list(pairs.values())].to(merged)
+        if pairs:  # else the layers may differ in width
+            merged[list(pairs)] = given[key][list(pairs.values())].to(merged)
         weights[key] = merged
     network.load_state_dict(weights)
     return Transfer(
@@ -85,7 +94,23 @@ def start_from(network: SernetFormer, start: Checkpoint, classes: ClassSet) -> T
         [name for new, name in enumerate(classes.names) if new not in pairs],
         [name for old, name in enumerate(start.info.classes.names) if old not in pairs.values()],
         parts,
+        settings,
     )
+
+
+def other_settings(
+    old: NetworkConfig, new: NetworkConfig, fresh: Sequence[str]
+) -> dict[str, tuple[object, object]]:
+    """Settings, new and old, that no weight shows and that differ in the parts that are kept.
+
+    Args:
+        old: Of the model to start from.
+        new: Of the network that takes its weights.
+        fresh: Parts of the network that start from nothing.
+    """
+    kept = [name for part, name in _UNSEEN.items() if part not in fresh and (part == "encoder" or new.dbn)]
+    pairs = {name: (getattr(new, name), getattr(old, name)) for name in kept}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def _fits(part: str, given: dict[str, Tensor], own: dict[str, Tensor]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from sernet_core.checkpoint import CheckpointInfo, save_checkpoint
+from sernet_core.encoder import DEPTHS
 from sernet_core.labels import CAMVID
 from sernet_core.network import NetworkConfig, build_network
 
@@ -19,6 +21,12 @@ from sernet_core.network import NetworkConfig, build_network
 def one_thread() -> None:
     """Small tensors run fastest, and repeatably, on one thread."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def slim(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Depth 18 with an eighth of its weights: a run of a few steps mostly makes, copies and stores these."""
+    monkeypatch.setitem(DEPTHS, 18, replace(DEPTHS[18], widths=(64, 72, 80, 96)))
 
 
 @pytest.fixture(scope="session")

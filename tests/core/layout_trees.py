@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 SIZE = (48, 32)  # width, height
 RNG = np.random.default_rng(3)
@@ -24,6 +25,15 @@ def write_label(
     stripes = np.array(values, np.uint8)[np.arange(size[0]) % len(values)]
     image = np.broadcast_to(stripes, (size[1], *stripes.shape))
     _write(path, image if image.ndim == 2 else image[..., ::-1])
+
+
+def write_indexed(path: Path, values: Sequence[int], colors: Sequence[tuple[int, int, int]]) -> None:
+    """A label with a palette, whose columns go through some indices, one after the other."""
+    stripes = np.array(values, np.uint8)[np.arange(SIZE[0]) % len(values)]
+    image = Image.fromarray(np.repeat(stripes[None], SIZE[1], 0), "P")
+    image.putpalette(bytes(np.array(colors, np.uint8)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
 
 
 def _write(path: Path, image: np.ndarray) -> None:

@@ -40,6 +40,11 @@ def test_values_arrive(tmp_path: Path) -> None:
     )
 
 
+def test_numbers_with_an_exponent_need_no_point(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, "steps: 5\nrate: 1e-3\naugment: {scale: [5e-1, 2E+0]}\n"))
+    assert recipe.rate == 1e-3 and recipe.augment.scale == (0.5, 2.0)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -47,6 +52,9 @@ def test_values_arrive(tmp_path: Path) -> None:
         ("rate: 1.0", "'steps' is missing"),
         ("steps: many", "steps: must be int"),
         ("steps: true", "steps: must be int"),
+        ("steps: 5\nrate: fast", "rate: must be float, is 'fast'"),
+        ("steps: 5\nrate: nan", "rate: must be float, is 'nan'"),
+        ("steps: 5\nrate: true", "rate: must be float, is True"),
         ("steps: 0", "at least 1"),
         ("steps: 5\nseed: -1", "seed: must not be negative"),
         ("steps: 5\nrate: .nan", "rate: must be a finite number, got nan"),

@@ -126,6 +126,50 @@ def test_a_plain_tree_with_colours_by_its_class_file(tmp_path: Path) -> None:
     assert label_of(tmp_path, "val")[:2] == [1, 0]
 
 
+# The palette of Pascal VOC (Everingham et al., 2010): of its first ids, and of void.
+VOC = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), *[(0, 0, 128)] * 251, (224, 224, 192)]
+
+
+def test_labels_with_a_palette_hold_its_indices(tmp_path: Path) -> None:
+    trees.write_image(tmp_path / "val/images/a.png")
+    for values in ([0, 2, 3, 255], [0, 1]):  # the second is stored in one bit a pixel
+        trees.write_indexed(tmp_path / "val/labels/a.png", values, VOC[: max(values) + 1])
+        assert label_of(tmp_path, "val")[: len(values)] == values
+    trees.write_indexed(tmp_path / "val/labels/a.png", [0, 11], VOC)
+    with pytest.raises(InputError, match=r"a\.png: ids \[11\] are no class of camvid"):
+        open_dataset(tmp_path, "val")[0]
+
+
+@pytest.mark.parametrize(
+    ("classes", "indices", "palette", "expected"),
+    [
+        ("a,9,9,9\nb,8,8,8\nc,7,7,7", [0, 2, 255], VOC, [0, 2, IGNORE]),  # colours of its own
+        ("a,0,0,0\nb,128,0,0\nc,0,128,0", [0, 2, 255], VOC, [0, 2, IGNORE]),  # the same ones
+        ("a,0,128,0\nb,0,0,0\nvoid,128,0,0", [0, 1, 2], VOC, [1, IGNORE, 0]),  # in another order
+        ("a,9,9,9\nb,8,8,8\nvoid,0,0,0", [0, 1], [(0, 0, 0), (8, 8, 8)], [IGNORE, 1]),  # coloured, but small
+    ],
+)
+def test_a_palette_counts_where_it_means_other_classes(
+    tmp_path: Path, classes: str, indices: list[int], palette: list, expected: list[int]
+) -> None:
+    (tmp_path / "classes.csv").write_text(f"name,r,g,b\n{classes}\n")
+    trees.write_image(tmp_path / "val/images/a.png")
+    trees.write_indexed(tmp_path / "val/labels/a.png", indices, palette)
+    assert label_of(tmp_path, "val")[: len(expected)] == expected
+
+
+def test_a_coloured_label_with_a_palette_and_a_colour_of_no_class(tmp_path: Path) -> None:
+    (tmp_path / "classes.csv").write_text(trees.CLASSES)
+    trees.write_image(tmp_path / "val/images/a.png")
+    trees.write_indexed(tmp_path / "val/labels/a.png", [0, 1], [(200, 100, 50), (1, 2, 3)])
+    with pytest.raises(InputError, match=r"colour of no class .* RGB \(1, 2, 3\)"):
+        open_dataset(tmp_path, "val")[0]
+    damaged = (tmp_path / "val/labels/a.png").read_bytes()[:-40]
+    (tmp_path / "val/labels/a.png").write_bytes(damaged)
+    with pytest.raises(InputError, match=r"a\.png: not an image that can be decoded"):
+        open_dataset(tmp_path, "val")[0]
+
+
 def plain_tree(root: Path, *splits: str) -> Path:
     for split in splits:
         trees.write_image(root / split / f"images/{split}0.png")

@@ -34,6 +34,12 @@ def samples(data_root: Path) -> list[Sample]:
     return [dataset[index] for index in range(0, len(dataset), 9)]
 
 
+@pytest.fixture(scope="module")
+def eagers(samples: list[Sample]) -> list[np.ndarray]:
+    """Eager's masks of every fourth of them."""
+    return masks(samples[::4], "eager")
+
+
 def masks(samples: Sequence[Sample], engine: str, precision: str = "fp32") -> list[np.ndarray]:
     segmenter = Segmenter.load(MODEL, device="cpu", engine=engine, precision=precision, threads=1)
     found = [segmenter.segment(sample.image).mask for sample in samples]
@@ -50,11 +56,10 @@ def miou(samples: Sequence[Sample], found: Sequence[np.ndarray]) -> float:
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnx"])  # compile takes a minute to build for this model
-def test_masks_are_eagers(engine: str, samples: list[Sample]) -> None:
+def test_masks_are_eagers(engine: str, samples: list[Sample], eagers: list[np.ndarray]) -> None:
     if obstacle := engine_class(engine).obstacle("cpu", "fp32"):
         pytest.skip(f"engine {engine}: {obstacle}")
-    few = samples[::4]
-    pairs = zip(masks(few, engine), masks(few, "eager"), strict=True)
+    pairs = zip(masks(samples[::4], engine), eagers, strict=True)
     assert min((found == wanted).mean() for found, wanted in pairs) >= AGREEMENT
 
 

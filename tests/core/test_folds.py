@@ -45,6 +45,7 @@ def test_prefixes_that_fit_nothing_or_everything() -> None:
         without(whole, ["a", "b"])
 
 
+@pytest.mark.usefixtures("slim")
 def test_a_fold_is_two_commands(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     root = tmp_path / "camvid"
     for stem in ("0001TP_1", "0001TP_2", "0006R0_1", "0016E5_1"):

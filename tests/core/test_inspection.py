@@ -10,18 +10,20 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from small_run import Frames
 from torch.nn import functional
 
 from sernet_core.bootstrap import mean_estimate, rank_correlation
 from sernet_core.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from sernet_core.cli import main
-from sernet_core.datasets import open_dataset
+from sernet_core.datasets import Sample, open_dataset
 from sernet_core.engines.base import Source
 from sernet_core.engines.cache import EngineCache
+from sernet_core.engines.plan import Plan
 from sernet_core.errors import ConfigError, InputError
 from sernet_core.frame_scores import frame_counts
 from sernet_core.inspection.pictures import directions, energy, heat
-from sernet_core.inspection.probe import PARTS, Probe, switched_off
+from sernet_core.inspection.probe import PARTS, GateLook, Look, Probe, switched_off
 from sernet_core.inspection.relation import Relation, figures_of, relate
 from sernet_core.labels import CAMVID
 from sernet_core.network import NetworkConfig, build_network
@@ -190,6 +192,19 @@ def test_a_split_relates_gates_and_parts_to_quality(model: Path, tree: Path, tmp
     assert np.median(activities) == pytest.approx(figures["gates"]["AbM3"]["activity"]["median"], abs=1e-3)
     page = (out / "inspect.html").read_text()
     assert "without DbN" in page and page.count("<svg") == 5 and "https:" not in page
+
+
+def test_energy_of_the_padding_is_of_no_pixel(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame of 97x72 that the network sees as such, in an input padded to 112x80."""
+    truth = np.zeros((72, 97), np.uint8)
+    mask, energy = truth.copy(), np.ones((40, 56), np.float32)
+    mask[60:] = 1
+    energy[37:] = energy[:, 50:] = 100.0
+    plan = Plan((72, 97), (72, 97), 16)
+    look = Look(mask, {"AbM1": GateLook(energy, 1.0)}, {}, plan)
+    monkeypatch.setattr(probe, "look", lambda image, without: look)
+    dataset = Frames([Sample(f"f{n}", np.zeros((72, 97, 3), np.uint8), truth) for n in range(8)])
+    assert relate(probe, "m", dataset, quiet=True).contrast["AbM1"] == pytest.approx([1.0] * 8)
 
 
 def test_masks_that_are_all_wrong_count(probe: Probe) -> None:

@@ -153,7 +153,7 @@ def test_a_run_trains_a_peer_and_its_checkpoint_is_used_like_ours(tmp_path: Path
     recipe = replace(
         recipe, augment=replace(recipe.augment, crop=(64, 64)), synthetic_size=(96, 64), validate_every=1
     )
-    assert train(recipe, None, [], tmp_path)
+    assert train(recipe, None, [], tmp_path, workers=0)
     path = tmp_path / "model.safetensors"
     checkpoint = load_checkpoint(path)
     assert isinstance(checkpoint.network, Unet) and checkpoint.info.network == PeerConfig("unet-r18")

@@ -92,9 +92,18 @@ def test_a_run_for_larger_views_starts_with_other_dilations() -> None:
     small, large = (replace(SMALL.network, dbn_rates=rates) for rates in ((1, 2, 3), (2, 4, 6)))
     start, network = model(small), build_network(large)
     check_start(start, large)
-    load_start(network, start, CAMVID)
+    assert str(load_start(network, start, CAMVID)) == (
+        "other settings than the model to start from: dbn_rates (2, 4, 6), its weights know (1, 2, 3)"
+    )
     assert network.config.dbn_rates == (2, 4, 6)
     assert torch.equal(network.head.classify.weight, start.network.head.classify.weight)
+
+
+def test_a_pruned_network_at_another_stride_is_told() -> None:
+    with torch.device("meta"):
+        network = build_network(NetworkConfig(depth=29, output_stride=8))
+        words = str(load_start(network, model(NetworkConfig(depth=50)), CAMVID))
+    assert words.endswith("output_stride 8, its weights know 16") and "dbn_rates" not in words
 
 
 @pytest.mark.parametrize(

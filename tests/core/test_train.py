@@ -31,6 +31,7 @@ from sernet_core.train import train
 from sernet_core.train.state import TrainingNetwork
 
 
+@pytest.mark.usefixtures("slim")
 def test_run_leaves_model_history_and_curves(tree: Path, tmp_path: Path) -> None:
     dataset = open_dataset(tree, "val")
     assert train(SMALL, dataset, [], tmp_path / "run", workers=0)
@@ -120,6 +121,7 @@ def test_a_signal_saves_and_stops(tree: Path, tmp_path: Path, number: signal.Sig
     assert (folder / "state.safetensors").is_file()
 
 
+@pytest.mark.usefixtures("slim")
 def test_another_run_is_not_resumed(tree: Path, tmp_path: Path) -> None:
     dataset = open_dataset(tree, "val")
     short = replace(SMALL, steps=1, synthetic_share=0.0)
@@ -132,6 +134,7 @@ def test_another_run_is_not_resumed(tree: Path, tmp_path: Path) -> None:
         train(short, dataset, [], tmp_path, workers=0)
 
 
+@pytest.mark.usefixtures("slim")
 @pytest.mark.parametrize("broken", [1, 3])
 def test_a_batch_that_is_not_finite_changes_nothing(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: int
@@ -156,6 +159,7 @@ def test_a_batch_that_is_not_finite_changes_nothing(
     assert all(torch.equal(value, faulted[key]) for key, value in whole.items())
 
 
+@pytest.mark.usefixtures("slim")
 def test_start_from_a_model_remembers_it(tree: Path, tmp_path: Path) -> None:
     dataset = open_dataset(tree, "val")
     first = replace(SMALL, steps=1, synthetic_share=0.0)

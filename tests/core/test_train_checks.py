@@ -22,6 +22,8 @@ from sernet_core.storage import write_atomically
 from sernet_core.train import log, loop, train, validate
 from sernet_core.train.state import TrainingNetwork
 
+pytestmark = pytest.mark.usefixtures("slim")
+
 OTHERS = ClassSet("others", (*CAMVID.names[:10], "Cyclist"), CAMVID.palette)
 PLAIN = replace(SMALL, synthetic_share=0.0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 import types
@@ -31,6 +32,8 @@ from sernet_core.train.origin import describe_origin
 from sernet_core.train.parts import open_parts
 from sernet_core.train.processes import Processes
 from sernet_core.train.stream import TrainingStream
+
+pytestmark = pytest.mark.usefixtures("slim")
 
 PLAIN = replace(SMALL, synthetic_share=0.0, steps=1)
 MIXED = replace(PLAIN, extra_share=0.25, augment=replace(SMALL.augment, scale=(1, 1), flip=0))
@@ -203,7 +206,9 @@ def test_a_final_run_is_marked(parts: Path, tmp_path: Path, capsys: pytest.Captu
     assert describe_origin(load_recipe(recipe), fold, None, None)["parts"] == ["train", "val"]
     for role in ("started_from", "teacher"):
         assert saw_val({"train": "camvid/train", role: {"data": {"parts": ["train", "val"]}}})
-    assert saw_val({"train": "camvid/val without a"})
+    for name in ("camvid/val without a", "my data/val", "my data/val without a b"):
+        assert saw_val({"train": name})
+    assert not saw_val({"train": "my val/train"})
     assert not saw_val(
         {"parts": ["train"], "train": "camvid/train", "started_from": {"data": {"train": None}}}
     )
@@ -211,6 +216,17 @@ def test_a_final_run_is_marked(parts: Path, tmp_path: Path, capsys: pytest.Captu
     assert main(again) == 2
     assert main([*command, "--split", "train+train", "--run", str(tmp_path / "twice")]) == 2
     assert "names a part twice" in capsys.readouterr().err
+
+
+def test_two_splits_of_one_name_cannot_be_scored(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    recipe, other = tmp_path / "recipe.yaml", tmp_path / "other/tree"
+    recipe.write_text("steps: 1\n")
+    shutil.copytree(parts, other)
+    command = ["train", "--recipe", str(recipe), "--data", str(parts), "--run", str(tmp_path / "run")]
+    assert main([*command, "--validate", f"{parts}:val", "--validate", f"{other}:val"]) == 2
+    assert "--validate: two splits are called tree/val" in capsys.readouterr().err
 
 
 def test_preview_shows_the_first_crops(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -225,6 +241,24 @@ def test_preview_shows_the_first_crops(parts: Path, tmp_path: Path, capsys: pyte
     assert len(np.unique(image[:190, 264:524].reshape(-1, 3), axis=0)) > 20  # the labels' colours on the crop
     assert (image[205:390, 2 * 264 :] == 255).all()  # four crops: the last row has one
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["tree"]  # and no run has begun
+
+
+def test_frames_of_another_size_than_the_recipe_is_for(parts: Path, tmp_path: Path, capsys) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    command = ["train", "--recipe", str(recipe), "--data", str(parts), "--preview", str(tmp_path / "p.png")]
+    for size, scale, fitting in (
+        ([96, 64], [0.6, 1.8], ""),
+        ([98, 66], [0.5, 1], ""),  # as good as 1
+        ([192, 128], [0.6, 1.8], "[1.2, 3.5]"),
+        ([192, 128], [4, 4], "[2, 2]"),
+    ):
+        recipe.write_text(
+            f"steps: 1\nbatch_size: 1\ninput_size: {size}\naugment: {{crop: [64, 64], scale: {scale}}}"
+        )
+        assert main(command) == 0
+        text = capsys.readouterr().out
+        assert ("warning" in text) == bool(fitting) and fitting in text
+    assert "the frames of tree/train, 96x64, with the pixels of 192x128" in text
 
 
 def test_samples_of_each_validation(tmp_path: Path) -> None:

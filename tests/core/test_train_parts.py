@@ -20,6 +20,8 @@ from sernet_core.train import Recipe, train
 from sernet_core.train.state import TrainingNetwork, TrainingState
 from sernet_core.train.stream import TrainingStream
 
+pytestmark = pytest.mark.usefixtures("slim")
+
 ONE_STEP = replace(SMALL, steps=1, synthetic_share=0.0, balance="median", auxiliary_weight=0.4)
 
 

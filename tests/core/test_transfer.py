@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from small_run import SMALL, Frames, noise_frames
 
 from sernet_core.checkpoint import load_checkpoint, read_info
 from sernet_core.labels import CAMVID, CITYSCAPES, ClassSet
-from sernet_core.network import build_network
+from sernet_core.network import NetworkConfig, build_network
 from sernet_core.train import train
 from sernet_core.train.start import check_start
 from sernet_core.train.transfer import start_from
@@ -51,6 +51,7 @@ def test_the_same_classes_are_taken_as_they_are(small_model: Path) -> None:
     assert all(torch.equal(v, start.network.state_dict()[k]) for k, v in network.state_dict().items())
 
 
+@pytest.mark.usefixtures("slim")
 def test_training_goes_on_with_other_classes(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     others = ClassSet("others", ("Road", "sky", "Lamp"), ((1, 1, 1), (2, 2, 2), (3, 3, 3)))
     first = replace(SMALL, steps=1, synthetic_share=0.0)
@@ -88,3 +89,44 @@ def test_a_new_part_and_other_classes(small_model: Path) -> None:
     transfer = start_from(network, start, CITYSCAPES)
     assert transfer is not None and transfer.parts == ["head"] and not transfer.kept
     assert transfer.dropped == list(CAMVID.names) and "go on:   none" in str(transfer)
+
+
+def test_another_decoder_width_and_other_classes(small_model: Path) -> None:
+    start = load_checkpoint(small_model)
+    network = build_network(replace(start.info.network, classes=19, afn_channels=48))
+    fresh = {key: value.clone() for key, value in network.state_dict().items()}
+    transfer = start_from(network, start, CITYSCAPES)
+    assert transfer is not None and transfer.parts == ["afn1", "afn2", "head"] and not transfer.kept
+    assert transfer.fresh == list(CITYSCAPES.names) and transfer.dropped == list(CAMVID.names)
+    for key, value in network.state_dict().items():
+        kept = key.startswith(("encoder.", "context."))
+        assert torch.equal(value, (start.network.state_dict() if kept else fresh)[key]), key
+
+
+OTHERS = {
+    "classes": 12, "depth": 34, "output_stride": 8, "abm": False, "dbn": False, "afn1": False, "afn2": False,
+    "gate": "fixed", "fusion": "add", "dbn_rates": (2, 4, 6), "dbn_separable": False, "dbn_channels": 64,
+    "afn_channels": 48,
+}  # fmt: skip
+
+
+def shapes(config: NetworkConfig) -> dict[str, torch.Size]:
+    with torch.device("meta"):
+        return {key: value.shape for key, value in build_network(config).state_dict().items()}
+
+
+@pytest.mark.parametrize("setting", [field.name for field in fields(NetworkConfig)])
+def test_no_setting_differs_in_silence(small_model: Path, setting: str) -> None:
+    own = read_info(small_model).network
+    other = replace(own, **{setting: OTHERS[setting]})
+    if shapes(own) == shapes(other):  # the weights alone would tell nothing
+        transfer = start_from(build_network(other), load_checkpoint(small_model), CAMVID)
+        assert f"{setting} {OTHERS[setting]}" in str(transfer)
+
+
+def test_settings_of_a_part_that_starts_from_nothing_are_not_told(small_model: Path) -> None:
+    start = load_checkpoint(small_model)
+    settings = replace(start.info.network, dbn_rates=(2, 4), output_stride=8, classes=19)
+    transfer = start_from(build_network(settings), start, CITYSCAPES)
+    assert transfer is not None and transfer.parts == ["context"] and transfer.kept["road"] == "Road"
+    assert transfer.settings == {"output_stride": (8, 16)}
