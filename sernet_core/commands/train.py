@@ -127,7 +127,7 @@ def _preview(recipe: Recipe, dataset: Dataset | None, second: Dataset | None, pa
     _warn_of_scales(recipe, dataset, second)
     print(f"written: {path}")
     if second is not None:
-        print(f"labels of {second.name} as they are: a model masks them only in a run")
+        print(f"labels of {second.name} as they are: classes that it lacks are left open only in a run")
     return 0
 
 
