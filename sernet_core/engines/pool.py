@@ -174,7 +174,7 @@ class EnginePool:
         plan, _ = key
         try:
             self._build(key)
-        except NotWantedError:
+        except NotWantedError:  # no fault: what is needed instead is built next, or nothing is
             pass
         except Exception as error:  # whatever it is, a thread of its own must not die of it unheard
             if plan.batch > 1 or self._closed.is_set():
