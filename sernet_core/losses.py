@@ -4,8 +4,10 @@ Every loss is a sum over images whose share in the batch depends on the labels a
 the losses of a batch's parts, wherever and in whatever order they are computed, add up to that of the whole.
 
 A label is a class's id, 255 for void, or `OPEN` + id: the pixel is of this class or of one of those that its
-data set leaves unlabelled, whose objects are labelled there as what stands behind them. Of such a pixel the
-probabilities of all these classes count together, so that it teaches what is certain and no more.
+data set leaves unlabelled, whose objects are labelled there as what stands behind them. At such a pixel the
+unlabelled classes are left out of the softmax: it teaches which of the labelled ones it is, and nothing of
+the others. (Adding their probabilities to the label's own would teach them to spread, for no pixel of that
+set would ever speak against them.)
 """
 
 from __future__ import annotations
@@ -132,44 +134,33 @@ class Criterion:
             Scalar; 0 (with a gradient) when nothing is labelled.
         """
         pixels, images = extent.clamp(min=1.0)
-        large = _resized(logits, target)
-        loss = self._pixel_loss(large, target) / pixels
+        large, ids = self._between_labelled(_resized(logits, target), target), _ids(target)
+        loss = pixel_loss(large, ids, self.weights, self.hard) / pixels
         if self.region != "none" and self.region_weight:
-            loss = loss + self.region_weight * self._region_loss(large, target) / images
+            loss = loss + self.region_weight * _REGIONS[self.region](large, ids) / images
         if auxiliary is not None:
-            extra = self._pixel_loss(_resized(auxiliary, target), target)
-            loss = loss + self.auxiliary_weight * extra / pixels
+            second = self._between_labelled(_resized(auxiliary, target), target)
+            loss = loss + self.auxiliary_weight * pixel_loss(second, ids, self.weights, self.hard) / pixels
         return loss
 
-    def _pixel_loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        return pixel_loss(logits, target, self.weights, self.hard, self.unlabelled)
+    def _between_labelled(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The logits, with those of unlabelled classes at minus infinity where a label leaves them open."""
+        left_out = logits.new_zeros(logits.shape[1], dtype=torch.bool)
+        left_out[list(self.unlabelled)] = True
+        return logits.masked_fill((target >= OPEN)[:, None] & left_out[:, None, None], -math.inf)
 
-    def _region_loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        return _REGIONS[self.region](logits, target, self.unlabelled)
 
-
-def pixel_loss(
-    logits: Tensor,
-    target: Tensor,
-    weights: Tensor,
-    hard: HardPixels | None = None,
-    unlabelled: Sequence[int] = (),
-) -> Tensor:
+def pixel_loss(logits: Tensor, target: Tensor, weights: Tensor, hard: HardPixels | None = None) -> Tensor:
     """Weighted cross-entropy, the sum over labelled pixels.
 
     Args:
         logits: (N, K, H, W).
-        target: int64 (N, H, W), labels.
+        target: int64 (N, H, W), ids or 255.
         weights: float32 (K,).
         hard: Where given, an image's hard pixels stand for all of its labelled ones: their mean loss counts
             with the weight of all.
-        unlabelled: Ids of the classes that an `OPEN` label leaves open.
     """
-    ids, is_open = _read(target)
-    losses = functional.cross_entropy(logits, ids, ignore_index=IGNORE, reduction="none")
-    if unlabelled and is_open.any():
-        others = logits[:, list(unlabelled)].logsumexp(1) - logits.logsumexp(1)
-        losses = torch.where(is_open, -torch.logaddexp(-losses, others), losses)
+    losses = functional.cross_entropy(logits, target, ignore_index=IGNORE, reduction="none")
     mass = _pixel_weights(target, weights)
     if hard is None:
         return (losses * mass).sum()
@@ -180,7 +171,7 @@ def pixel_loss(
     return total
 
 
-def lovasz_softmax(logits: Tensor, target: Tensor, unlabelled: Sequence[int] = ()) -> Tensor:
+def lovasz_softmax(logits: Tensor, target: Tensor) -> Tensor:
     """Lovász-softmax loss (Berman et al., arXiv 1705.08790, equation 9), the sum over images.
 
     Of each image the mean over the classes in it of the Lovász extension of `1 - IoU`, at the errors
@@ -188,11 +179,10 @@ def lovasz_softmax(logits: Tensor, target: Tensor, unlabelled: Sequence[int] = (
 
     Args:
         logits: (N, K, H, W).
-        target: int64 (N, H, W), labels.
-        unlabelled: Ids of the classes that an `OPEN` label leaves open.
+        target: int64 (N, H, W), ids or 255.
     """
-    total = logits.sum() * 0.0
-    for probabilities, truth in _labelled_pixels(logits, target, unlabelled):
+    total = logits[:0].sum()  # 0, with a gradient
+    for probabilities, truth in _labelled_pixels(logits, target):
         errors, order = (truth - probabilities).abs().sort(dim=1, descending=True)
         found = truth.gather(1, order)
         size = truth.sum(1, keepdim=True)
@@ -203,18 +193,17 @@ def lovasz_softmax(logits: Tensor, target: Tensor, unlabelled: Sequence[int] = (
     return total
 
 
-def dice_loss(logits: Tensor, target: Tensor, unlabelled: Sequence[int] = ()) -> Tensor:
+def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Soft Dice loss (after Milletari et al., arXiv 1606.04797, without squares), the sum over images.
 
     Of each image the mean over the classes in it of `1 - 2 |p t| / (|p| + |t|)`.
 
     Args:
         logits: (N, K, H, W).
-        target: int64 (N, H, W), labels.
-        unlabelled: Ids of the classes that an `OPEN` label leaves open.
+        target: int64 (N, H, W), ids or 255.
     """
-    total = logits.sum() * 0.0
-    for probabilities, truth in _labelled_pixels(logits, target, unlabelled):
+    total = logits[:0].sum()  # 0, with a gradient
+    for probabilities, truth in _labelled_pixels(logits, target):
         overlap = (probabilities * truth).sum(1)
         total = total + (1.0 - 2.0 * overlap / (probabilities.sum(1) + truth.sum(1))).mean()
     return total
@@ -223,33 +212,26 @@ def dice_loss(logits: Tensor, target: Tensor, unlabelled: Sequence[int] = ()) ->
 _REGIONS = {"lovasz": lovasz_softmax, "dice": dice_loss}
 
 
-def _labelled_pixels(
-    logits: Tensor, target: Tensor, unlabelled: Sequence[int]
-) -> list[tuple[Tensor, Tensor]]:
+def _labelled_pixels(logits: Tensor, target: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Of each image with a label: probabilities and truth (0 or 1), (C, P) over its classes and pixels."""
     found = []
     for scores, label in zip(logits.float().softmax(1), target, strict=True):
         labelled = label != IGNORE
         if labelled.any():
-            scores = scores[:, labelled]
-            ids, is_open = _read(label[labelled])
+            ids = label[labelled]
             present = ids.unique()
             truth = (ids == present[:, None]).to(scores.dtype)
-            probabilities = scores[present]
-            if unlabelled and is_open.any():
-                probabilities = probabilities + truth * is_open * scores[list(unlabelled)].sum(0)
-            found.append((probabilities, truth))
+            found.append((scores[:, labelled][present], truth))
     return found
 
 
-def _read(target: Tensor) -> tuple[Tensor, Tensor]:
-    """Ids of labels, and which of them are open."""
-    is_open = target >= OPEN
-    return torch.where(is_open, target - OPEN, target), is_open
+def _ids(target: Tensor) -> Tensor:
+    """Labels without what is open about them."""
+    return torch.where(target >= OPEN, target - OPEN, target)
 
 
 def _pixel_weights(target: Tensor, weights: Tensor) -> Tensor:
-    ids, _ = _read(target)
+    ids = _ids(target)
     return torch.where(ids == IGNORE, 0.0, weights[ids.clamp(max=len(weights) - 1)])
 
 

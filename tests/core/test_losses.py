@@ -140,37 +140,40 @@ def test_dice_of_hard_decisions() -> None:
     assert dice_loss(logits, target).item() == pytest.approx(((1 - 2 / 3) + (1 - 2 / 3)) / 2)
 
 
-def test_an_open_label_leaves_the_unlabelled_classes_as_likely() -> None:
-    """By hand: the probabilities of the label's class and of the unlabelled ones count together."""
-    logits, target = _scene()
-    target[0] = torch.where(target[0] == 255, 255, target[0] % 2 + OPEN)  # 0 and 1 are labelled, 2 and 3 not
-    total = 0.0
-    for scores, label in zip(logits, target, strict=True):
-        p = scores.softmax(0)
-        for row, column in (label != 255).nonzero():
-            one, at = int(label[row, column]), p[:, row, column]
-            share = at[one - OPEN] + at[2] + at[3] if one >= OPEN else at[one]
-            total -= float(WEIGHTS[one % OPEN] * share.log())
-    assert pixel_loss(logits, target, WEIGHTS, unlabelled=(2, 3)).item() == pytest.approx(total, rel=1e-4)
-
-
 @pytest.mark.parametrize("region", ["none", "lovasz", "dice"])
-def test_what_an_open_label_may_be_costs_nothing(region: Region) -> None:
-    """Decided for the label's class or an unlabelled one it is right, for another labelled one wrong."""
-    criterion = Criterion(WEIGHTS, region=region, region_weight=0.5, unlabelled=(2, 3))
-    labels = torch.tensor([[[0, 0, 1, 1, 255]]])
-    losses = []
-    for decided in ([0, 2, 1, 3, 0], [0, 1, 1, 3, 0]):
-        logits = torch.nn.functional.one_hot(torch.tensor([[decided]]), 4).permute(0, 3, 1, 2) * 200.0
-        logits.requires_grad_()
-        target = torch.where(labels == 255, 255, labels + OPEN)
-        extent = criterion.extent(target)
-        assert extent.equal(criterion.extent(labels))
-        loss = criterion(logits, None, target, extent)
-        loss.backward()
-        assert torch.isfinite(logits.grad).all()
-        losses.append(loss.item())
-    assert losses[0] == pytest.approx(0, abs=1e-5) and losses[1] > 1
+@pytest.mark.parametrize("hard", [None, HardPixels(0.7, 0.1)])
+def test_an_open_label_is_between_labelled_classes(region: Region, hard: HardPixels | None) -> None:
+    """What the losses make of two classes, although the network has four."""
+    logits, labels = _scene()
+    labels = torch.where(labels == 255, 255, labels % 2)  # 0 and 1 are labelled, 2 and 3 not
+    four = logits.clone().requires_grad_()
+    two = logits[:, :2].clone().requires_grad_()
+    settings = {"hard": hard, "region": region, "region_weight": 0.5, "auxiliary_weight": 0.4}
+    open_ended = Criterion(WEIGHTS, **settings, unlabelled=(2, 3))
+    target = torch.where(labels == 255, 255, labels + OPEN)
+    extent = open_ended.extent(target)
+    assert extent.equal(open_ended.extent(labels))
+    loss = open_ended(four, four * 0.5, target, extent)
+    plain = Criterion(WEIGHTS[:2], **settings)(two, two * 0.5, labels, extent)
+    assert loss.item() == pytest.approx(plain.item())
+    loss.backward()
+    plain.backward()
+    torch.testing.assert_close(four.grad[:, :2], two.grad)
+    assert not four.grad[:, 2:].any()  # neither for the unlabelled classes nor against them
+
+
+def test_open_labels_leave_other_labels_alone() -> None:
+    """Images of two data sets in one batch: each has its own loss."""
+    logits, labels = _scene()
+    criterion = Criterion(WEIGHTS, region="lovasz", region_weight=0.5, unlabelled=(2, 3))
+    mixed = labels.clone()
+    mixed[0] = torch.where(labels[0] == 255, 255, labels[0] % 2 + OPEN)
+    extent = criterion.extent(mixed)
+    apart = [criterion(logits[one : one + 1], None, mixed[one : one + 1], extent) for one in range(2)]
+    assert criterion(logits, None, mixed, extent).item() == pytest.approx(sum(apart).item())
+    assert apart[1].item() == pytest.approx(
+        Criterion(WEIGHTS, region="lovasz", region_weight=0.5)(logits[1:], None, labels[1:], extent).item()
+    )
 
 
 @pytest.mark.parametrize("loss", [lovasz_softmax, dice_loss])
