@@ -133,6 +133,10 @@ def check_tree(
         wanted = max(1, shown // len(names))
         tree.samples += [(name, found) for found in _read(report, pairs, decoder, sample, wanted, quiet)]
         _take_notes(layout, report)
+        if alone := _labels_alone(layout, pairs):
+            report.notes.append(
+                f"{len(alone)} label(s) are of no frame of any split, the first is {alone[0]}"
+            )
     return tree
 
 
@@ -186,6 +190,26 @@ def _take_notes(layout: Layout, report: SplitReport) -> None:
         report.notes.append("frames are of several sizes")
     if report.frames and not report.labelled:
         report.notes.append("no ground truth")
+
+
+def _labels_alone(layout: Layout, pairs: Sequence[Pair]) -> list[Path]:
+    """Labels that lie among those of a split and belong to no frame: images that were lost, or not listed."""
+    labels = [pair.label for pair in pairs if pair.label is not None]
+    endings = {pair.label.name.removeprefix(Path(pair.stem).name) for pair in pairs if pair.label is not None}
+    found = {
+        path
+        for folder in {label.parent for label in labels if label.parent.is_dir()}
+        for path in folder.iterdir()
+        if path.name.endswith(tuple(endings))
+    }
+    if found <= set(labels):
+        return []
+    for split in layout.splits():
+        try:
+            found -= {pair.label for pair in layout.pairs(split) if pair.label is not None}
+        except InputError:  # told as a fault of that split, whose labels are then unknown
+            return []
+    return sorted(found)
 
 
 def _spread(length: int, count: int) -> list[int]:

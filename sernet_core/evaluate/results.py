@@ -79,7 +79,8 @@ def _row(tally: Tally, first: Tally, block: int) -> Metrics:
     if tally is not first:
         before, after = (np.stack([line.counts for line in one.frames]) for one in (first, tally))
         gain, _ = iou_differences(before, after, paired=True, block=block)
-        values["gain"] = {"miou": _plain(gain.value), "low": _plain(gain.low), "high": _plain(gain.high)}
+        if np.isfinite(gain.value):
+            values["gain"] = {"miou": _plain(gain.value), "low": _plain(gain.low), "high": _plain(gain.high)}
     return values
 
 
@@ -227,7 +228,7 @@ def table(metrics: Metrics) -> str:
     for one in metrics["rows"] if len(metrics["rows"]) > 1 else ():
         gain = one.get("gain")
         words = f"  {gain['miou']:+.2f} ({gain['low']:+.2f} to {gain['high']:+.2f})" if gain else ""
-        lines.append(f"  {one['label']:<30}{one['passes']:>6} {one['miou']:>7.2f}{words}")
+        lines.append(f"  {one['label']:<30}{one['passes']:>6} {_cell(one['miou']):>7}{words}")
     return "\n".join(lines)
 
 

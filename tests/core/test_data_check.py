@@ -59,6 +59,17 @@ def test_void_frames_and_mixed_sizes_are_notes(tmp_path: Path) -> None:
     assert "frames are of several sizes" in notes["test"]
 
 
+def test_labels_of_no_frame_are_notes(tmp_path: Path) -> None:
+    root = trees.cityscapes(tmp_path)  # beside its labels lie others of the same frames, which are not meant
+    assert not [note for split in check_tree(root).splits for note in split.notes if "of no frame" in note]
+    lost = root / "leftImg8bit/train/aachen/aachen_000000_000019_leftImg8bit.png"
+    lost.unlink()
+    notes = {split.name: split.notes for split in check_tree(root, ["train", "val"]).splits}
+    words = "1 label(s) are of no frame of any split, the first is"
+    assert [note for note in notes["train"] if words in note and "aachen_000000_000019" in note]
+    assert not [note for note in notes["val"] if words in note]
+
+
 def test_a_sample_is_spread_evenly(tmp_path: Path) -> None:
     root = trees.cityscapes(tmp_path)
     tree = check_tree(root, ["train"], sample=2, shown=2)

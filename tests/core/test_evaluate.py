@@ -11,6 +11,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -95,6 +96,19 @@ def test_rows_of_their_own(small_model: Path, tree: Path, tmp_path: Path) -> Non
         assert gain["miou"] == pytest.approx(row["miou"] - metrics["miou"], abs=1e-3)
         assert gain["low"] <= gain["miou"] <= gain["high"]
     assert "+ flip" in (out / "report.html").read_text() and not (out / "worst.jpg").exists()
+
+
+def test_rows_without_a_labelled_pixel(
+    small_model: Path, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for path in (tree / "val/labels").iterdir():
+        cv2.imwrite(str(path), np.full_like(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), 255))
+    out = tmp_path / "out"
+    given = ["evaluate", "--model", str(small_model), "--data", str(tree), "--out", str(out)]
+    assert main([*given, "--flip"]) == 0
+    assert "flip" in capsys.readouterr().out and "flip" in (out / "report.html").read_text()
+    rows = json.loads((out / "metrics.json").read_text())["rows"]
+    assert [(row["miou"], "gain" in row) for row in rows] == [(None, False)] * 2
 
 
 def test_a_video_has_its_flicker(small_model: Path, tree: Path, tmp_path: Path) -> None:
