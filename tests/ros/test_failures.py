@@ -83,10 +83,10 @@ def test_an_overlay_that_fails_costs_no_mask(live, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Labeling, "overlay", fail)
     image = picture()
     np.testing.assert_array_equal(array_of(one.ask(image)), expected_mask(image))
-    one.level(DiagnosticStatus.WARN)
-    assert "no room for the overlay" in one.status.message
-    one.counted("incomplete")
-    assert (one.values()["answered"], one.values()["failed"]) == ("1", "0")
+    one.until(lambda: "no room for the overlay" in one.status.message, "it is told")
+    assert one.status.level == DiagnosticStatus.WARN
+    one.counted("answered")  # after what is incomplete
+    assert (one.values()["incomplete"], one.values()["failed"]) == ("1", "0")
     monkeypatch.undo()
     one.ask(image)
     one.until(lambda: one.overlays, "the next overlay")
