@@ -53,7 +53,8 @@ def test_a_signal_during_the_start_ends_it_cleanly(
         output, _ = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
-    assert (process.returncode, output) == (0, "")
+    # Where the signal comes late, the replayer has said what it waits with, and nothing else.
+    assert process.returncode == 0 and all("[INFO]" in line for line in output.splitlines()), output
 
 
 def test_a_missing_source_is_told_without_a_traceback(tmp_path: Path) -> None:
