@@ -360,7 +360,7 @@ def test_compressed_images_need_no_second_node(jpeg) -> None:
     assert (array_of(one.masks[-1]) == 3).all()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(
     kind=st.one_of(st.sampled_from(["jpeg", "png", "16UC1; compressedDepth png"]), st.text(max_size=20)),
     start=st.sampled_from([b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"RIFF"]),

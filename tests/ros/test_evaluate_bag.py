@@ -21,7 +21,7 @@ from sernet_ros.bag.frame_writer import RecordingOptions, write_bag
 from sernet_ros.processes import Child
 from sernet_ros.sources import Picture, Source, SyntheticOptions, open_source
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("handlers")]
+pytestmark = pytest.mark.usefixtures("handlers")
 
 
 def test_lockstep_offline_and_the_data_set_agree(model: Path, tmp_path: Path) -> None:

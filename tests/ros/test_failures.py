@@ -240,7 +240,7 @@ def fuzzed():
     one.end()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(
     encoding=st.one_of(st.sampled_from((*ENCODINGS, "16UC1", "32FC1", "nv24", "")), st.text(max_size=30)),
     width=st.one_of(st.integers(0, 70), st.integers(0, 2**32 - 1)),
