@@ -150,9 +150,10 @@ class Camera(Node):
         time.sleep(0.5)
 
     def drain(self, timeout: float = 2.0) -> None:
-        """Give reliable subscribers the time to take the last frame before the publisher goes."""
+        """Give reliable subscribers the time to take the last frame, ground truth too, before it goes."""
         if self._options.reliable:
-            self._images.wait_for_all_acked(Duration(seconds=timeout))
+            for publisher in (self._images, self._truths):
+                publisher.wait_for_all_acked(Duration(seconds=timeout))
 
     def destroy_node(self) -> None:
         """Stop the clock and take the node down."""

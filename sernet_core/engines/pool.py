@@ -198,6 +198,9 @@ class EnginePool:
                     if self._is_built(key):
                         return self._ready[key].engine
                 choice = choose(name, self._source, plan, unwanted)
+                # Before another one has its turn, who may have waited for this very engine.
+                self._failed.pop(key, None)
+                self._keep(key, choice)
         except Exception as error:
             if self._closed.is_set():
                 raise EngineError(CLOSED) from error
@@ -205,8 +208,6 @@ class EnginePool:
                 self._failed[key] = _words(error)
                 _log.warning("no batches of %d: %s", plan.batch, _words(error))
             raise
-        self._failed.pop(key, None)
-        self._keep(key, choice)
         self._check_open()
         return choice.engine
 

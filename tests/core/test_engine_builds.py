@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from fake_engines import FRAME, Broken, Quick, contend_with, load, until
 
-from sernet_core.engines import onnx, openvino
+from sernet_core.engines import onnx, openvino, pool
 from sernet_core.engines.base import Source, missing_packages
 from sernet_core.engines.cache import EngineCache
 from sernet_core.engines.parity import street_frames
@@ -122,7 +124,16 @@ def test_what_failed_in_the_background_can_be_prepared_when_it_has_passed(
     assert segmenter.engine == "quick" and segmenter.engine_fault == ""
 
 
-def test_preparing_waits_for_the_build_in_the_background(small_model, tmp_path, contend) -> None:
+def test_preparing_waits_for_the_build_in_the_background(
+    small_model, tmp_path, contend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def slow_to_leave(stopped: Callable[[], bool]) -> Iterator[None]:
+        with alone(stopped):
+            yield
+        time.sleep(0.3)  # who waits for the turn goes first
+
+    monkeypatch.setattr(pool, "alone", slow_to_leave)
     contend(Quick)
     Quick.gate.clear()
     segmenter = load(small_model, tmp_path, "quick", background=True)

@@ -270,7 +270,7 @@ def test_eager_serves_while_another_builds(small_model, tmp_path, contend) -> No
     segmenter = load(small_model, tmp_path, "quick", background=True)
     first = segmenter.segment(FRAME).mask
     assert segmenter.engine == "eager"
-    until(lambda: segmenter.building == "building quick engine, 0 s")
+    until(lambda: re.fullmatch(r"building quick engine, \d+ s", segmenter.building))
     Quick.gate.set()
     until(lambda: not segmenter.building)
     assert (segmenter.segment(FRAME).mask == first).all()

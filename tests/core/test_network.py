@@ -108,7 +108,7 @@ def shape_network(stride: int) -> SernetFormer:
 
 @pytest.mark.parametrize("stride", OUTPUT_STRIDES)
 @given(st.integers(64, 2000), st.integers(64, 2000))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @torch.no_grad()
 def test_any_size_gives_logits_of_that_size(stride: int, height: int, width: int) -> None:
     network, image = shape_network(stride), torch.empty(1, 3, height, width, device="meta")
@@ -119,7 +119,7 @@ def test_any_size_gives_logits_of_that_size(stride: int, height: int, width: int
 
 
 @given(st.sampled_from(OUTPUT_STRIDES), st.integers(64, 100), st.integers(64, 100))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @torch.no_grad()
 def test_padding_repeats_the_border_and_is_cropped_away(stride: int, height: int, width: int) -> None:
     network = make_network(output_stride=stride)

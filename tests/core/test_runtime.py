@@ -50,7 +50,7 @@ def test_mask_has_the_size_of_the_frame(small_model: Path, input_size: str, size
 
 
 @given(st.integers(1, 4000), st.floats(1 / 16, 16))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_model_size_keeps_aspect_and_cost(height: int, aspect: float) -> None:
     width = min(max(round(height * aspect), -(-height // 16)), 16 * height)
     rows, columns = InputSize.parse("model", (480, 360)).of(height, width)

@@ -41,6 +41,24 @@ batch_norm: frozen
 region: dice
 """
 
+# `sernet` with time to stop it midway.
+SLOWLY = """
+import sys, time
+sys.path.insert(0, "")
+from sernet_core.cli import main
+from sernet_core.train import loop
+
+batches = loop.training_batches
+
+def slowly(*arguments, **more):
+    for batch in batches(*arguments, **more):
+        yield batch
+        time.sleep(0.5)
+
+loop.training_batches = slowly
+sys.exit(main())
+"""
+
 
 @pytest.fixture
 def command(tree: Path) -> list[str]:
@@ -66,10 +84,10 @@ def command(tree: Path) -> list[str]:
     ]
 
 
-def _start(command: list[str]) -> subprocess.Popen[str]:
+def _start(program: list[str], command: list[str]) -> subprocess.Popen[str]:
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     return subprocess.Popen(
-        [*run, "-m", "--", "sernet_core.cli", *command],
+        [*run, *program, *command],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -82,7 +100,9 @@ def test_two_processes_learn_what_one_learns(command: list[str], tmp_path: Path)
     """The same weights to rounding, scores and losses, though the two are stopped midway and go on."""
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     assert main([*command, str(alone)]) == 0
-    process = _start([*command, str(shared)])
+    slowly = tmp_path / "slowly.py"
+    slowly.write_text(SLOWLY)
+    process = _start(["--", str(slowly)], [*command, str(shared)])
     deadline = time.monotonic() + 240
     while not (shared / "history.csv").exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -93,7 +113,7 @@ def test_two_processes_learn_what_one_learns(command: list[str], tmp_path: Path)
         saved = int(file.metadata()["step"])
     assert 4 <= saved < 12, said
     assert process.returncode != 0 and said.count("interrupted; give the same command again") == 1
-    process = _start([*command, str(shared)])
+    process = _start(["-m", "--", "sernet_core.cli"], [*command, str(shared)])
     said, _ = process.communicate(timeout=240)
     assert process.returncode == 0 and said.count("complete") == 1, said
     assert {path.name for path in shared.iterdir()} == {path.name for path in alone.iterdir()}

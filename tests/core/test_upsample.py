@@ -37,7 +37,7 @@ def equal_but_for_ties(upsampler: Upsampler, logits: torch.Tensor) -> None:
     st.booleans(),
     st.integers(2, 19),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_mask_equals_argmax_of_full_logits(network, frame, stride, same, classes) -> None:
     plan = Plan(network if same else frame, network, stride)
     equal_but_for_ties(Upsampler(plan), street_like(plan, classes, seed=classes))

@@ -46,7 +46,7 @@ def ask(image_topic: str, mask_topic: str, node_lives: Callable[[], str | None])
     image.header.frame_id = "front_camera"
     image.header.stamp.sec, image.header.stamp.nanosec = 12, 345_678_901
     # The first start of torch alone takes seconds on a busy machine.
-    deadline = time.monotonic() + 2 * PATIENCE
+    deadline = time.monotonic() + 4 * PATIENCE
     try:
         while not masks:
             assert (end := node_lives()) is None, end

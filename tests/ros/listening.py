@@ -23,7 +23,7 @@ from sernet_ros.image_codec import fill
 
 ROOT = Path(__file__).resolve().parents[2]
 DOMAIN = 1 + (os.getpid() + 37) % 100
-PATIENCE = 40.0  # seconds until something counts as failed, on a busy machine
+PATIENCE = 100.0  # seconds until something counts as failed, on a busy machine
 
 
 class Listener:

@@ -215,8 +215,9 @@ class User:
         return self.masks[-1]
 
     def values(self) -> dict[str, str]:
-        """The figures of the latest diagnostics, of the worker and the camera."""
-        return {pair.key: pair.value for one in self.statuses.values() for pair in one.values}
+        """The figures of the latest diagnostics, of the worker and the camera; "" for one that is missing."""
+        pairs = (pair for one in self.statuses.values() for pair in one.values)
+        return defaultdict(str, {pair.key: pair.value for pair in pairs})
 
     def counted(self, key: str, count: int = 1) -> None:
         """Wait until the diagnostics show a count."""

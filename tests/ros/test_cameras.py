@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from array import array
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -149,10 +150,15 @@ def test_a_slow_network_serves_all_alike_and_only_the_newest(rig: Rig) -> None:
 
 
 class Slow(FakeSegmenter):
-    """Takes its time for each image."""
+    """Takes as long for an image as a new one of each camera takes to come, however fast the machine is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.are_there = lambda: True
 
     def segment(self, image: np.ndarray, *, confidence: bool = False) -> SimpleNamespace:
-        threading.Event().wait(0.03)
+        while not self.are_there():
+            time.sleep(0.001)
         return super().segment(image, confidence=confidence)
 
 
@@ -162,6 +168,7 @@ def test_under_overload_cameras_of_different_rates_are_served_alike(live) -> Non
     rig = Rig(one)
     one.until(lambda: all(channel._input.reliable for channel in one.node._channels))
     counts = [channel.monitor._counts for channel in one.node._channels]
+    one.segmenter.are_there = lambda: all(one.node._worker._slots)
 
     def all_are_served() -> bool:
         for times, name in enumerate(NAMES, 1):
@@ -170,6 +177,7 @@ def test_under_overload_cameras_of_different_rates_are_served_alike(live) -> Non
         return sum(count.answered for count in counts) >= 60
 
     one.until(all_are_served, "sixty masks", 4 * PATIENCE)
+    one.segmenter.are_there = lambda: True
     served = [count.answered for count in counts]
     assert min(served) >= 0.8 * max(served), served
     assert counts[-1].dropped > 0 and not any(count.failed for count in counts)
@@ -186,7 +194,7 @@ class Batched(FakeSegmenter):
         self.sizes: set[tuple[int, ...]] = set()
 
     def segment(self, image: np.ndarray, *, confidence: bool = False) -> SimpleNamespace:
-        threading.Event().wait(0.02)
+        threading.Event().wait(0.1)
         return super().segment(image, confidence=confidence)
 
     def segment_many(self, images: list[np.ndarray], *, confidence: bool = False) -> list[SimpleNamespace]:
@@ -282,6 +290,8 @@ def test_one_camera_waits_for_no_trial(live) -> None:
 class Cramped(Batched):
     """Loses by batches."""
 
+    segment = FakeSegmenter.segment
+
     def segment_many(self, images: list[np.ndarray], *, confidence: bool = False) -> list[SimpleNamespace]:
         threading.Event().wait(0.05 * len(images))
         return super().segment_many(images, confidence=confidence)
@@ -350,7 +360,7 @@ def test_compressed_images_need_no_second_node(jpeg) -> None:
     assert (array_of(one.masks[-1]) == 3).all()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(
     kind=st.one_of(st.sampled_from(["jpeg", "png", "16UC1; compressedDepth png"]), st.text(max_size=20)),
     start=st.sampled_from([b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"RIFF"]),
@@ -376,4 +386,5 @@ def test_the_node_has_survived_those(jpeg) -> None:
     camera.publish(message)
     one.until(lambda: one.masks[-1].header.stamp.sec == 99, "a mask")
     np.testing.assert_array_equal(array_of(one.masks[-1]), expected_mask(image))
-    assert "rejected.undecodable" in one.values() and not one.crashes
+    one.counted("rejected.undecodable")
+    assert not one.crashes

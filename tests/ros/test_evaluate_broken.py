@@ -18,7 +18,7 @@ from sernet_ros.bag.messages import image_message
 from sernet_ros.bag.writer import BagWriter
 from sernet_ros.sources import open_source
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("handlers")]
+pytestmark = pytest.mark.usefixtures("handlers")
 
 
 def test_a_recording_that_breaks_off_is_judged_and_labelled(model: Path, tmp_path: Path) -> None:

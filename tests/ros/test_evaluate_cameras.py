@@ -15,7 +15,7 @@ from sernet_ros.bag.messages import TruthInfo, image_message
 from sernet_ros.bag.writer import BagWriter
 from sernet_ros.sources import Picture, SyntheticOptions, open_source
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("handlers")]
+pytestmark = pytest.mark.usefixtures("handlers")
 CAMERAS = ("left", "right")
 
 

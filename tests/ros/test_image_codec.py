@@ -114,7 +114,7 @@ def test_no_channel_is_swapped(encoding: str, color: tuple[int, int, int]) -> No
     assert difference.max() <= 3
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     encoding=st.sampled_from(ENCODINGS),
     width=st.integers(2, 24),
@@ -130,7 +130,7 @@ def test_any_size_and_padding(encoding, width, height, padding, bigendian, seed)
     np.testing.assert_array_equal(image, reference(rows, encoding, width, height, bigendian))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     encoding=st.one_of(
         st.sampled_from((*ENCODINGS, "16UC1", "32FC1", "", "RGB8", "nv24")), st.text(max_size=60)

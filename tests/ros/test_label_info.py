@@ -80,7 +80,13 @@ def test_a_process_with_vision_msgs_hears_the_names(
     assert one.set(label_remap="autoware", confidence_threshold=0.5)[0]
     one.until(lambda: len(heard(listener)) == 2, "the names after the change")
     assert heard(listener)[1] == (dict(enumerate(AUTOWARE.names)), 0.5)
-    topics = dict(one.user.get_topic_names_and_types())
+    topics: dict[str, list[str]] = {}
+
+    def found() -> bool:
+        topics.update(one.user.get_topic_names_and_types())
+        return f"{node.namespace}/label_info" in topics
+
+    one.until(found, "the topic")
     assert topics[f"{node.namespace}/label_info"] == ["vision_msgs/msg/LabelInfo"]
     assert f"{node.namespace}/label_info_json" not in topics
 

@@ -91,7 +91,6 @@ def test_a_missing_recording_stops_the_launch(workspace: Workspace, launch_file:
         assert done.returncode != 0 and words in done.stderr
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("launch", [pytest.param(STANDIN, id="standin"), real_launch])
 def test_the_launched_program_leaves_a_report(
     workspace: Workspace, launch_file: str, bag: Path, tmp_path: Path, launch: list[str]

@@ -164,6 +164,7 @@ def test_stand_in() -> None:
 def test_a_node_with_the_stand_in_tells_its_state(live) -> None:
     one = live(load=StandIn, model="1 ms")
     one.ask(np.zeros((48, 64, 3), np.uint8))
+    one.counted("answered")
     one.level(DiagnosticStatus.OK)
     values = one.values()
     assert (values["engine"], values["device"], values["engine_state"]) == ("sleep", "none", "ready")

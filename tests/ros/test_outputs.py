@@ -196,8 +196,8 @@ def test_region_and_ignore_mask_change_live(live, tmp_path: Path) -> None:
     expected[40:] = 255
     np.testing.assert_array_equal(array_of(one.ask(image)), expected)
     one.send(picture(8, 8))
-    one.counted("rejected.unusable")
-    assert "outside of the image of 8x8" in one.status.message
+    one.until(lambda: "outside of the image of 8x8" in one.status.message, "it is told")
+    assert one.values()["rejected.unusable"] == "1"
 
 
 @pytest.mark.parametrize(

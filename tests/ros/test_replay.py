@@ -18,6 +18,11 @@ from sernet_ros.bag.writer import BagWriter
 from sernet_ros.matching import rate_of, read_log
 
 
+def assert_no_turn_back(listener: Listener) -> None:
+    clocks = list(listener.clocks)  # its thread may add to them
+    assert clocks == sorted(clocks), "the clock turns back"
+
+
 def test_a_recording_goes_out_with_its_headers_in_its_own_time(listener: Listener, tmp_path: Path) -> None:
     stamps_ns = [5 * 10**9, 3 * 10**9, 3 * 10**9, 8 * 10**9]  # out of order, and one twice
     received_ns = [10**9, 10**9 + 10**8, 10**9 + 2 * 10**8, 10**9 + 10**9]
@@ -31,7 +36,7 @@ def test_a_recording_goes_out_with_its_headers_in_its_own_time(listener: Listene
     log_path = tmp_path / "log.jsonl"
     done = listener.replay(tmp_path / "bag", "--loop", "--frames", "6", "--log", log_path, "--clock")
     assert done.returncode == 0, done.stdout
-    wait_for(lambda: len(listener.images) == 6)
+    wait_for(lambda: len(listener.images) == 6 and len(listener.truths) > 0)
     # The recording takes a second, and starts over one mean period (a third of a second) after its end.
     shift = 10**9 + round(1e9 / 3)
     expected = [*stamps_ns[:2], stamps_ns[2] + 1, stamps_ns[3], *(one + shift for one in stamps_ns[:2])]
@@ -40,9 +45,9 @@ def test_a_recording_goes_out_with_its_headers_in_its_own_time(listener: Listene
     assert [int(message.data[0]) for message in listener.images] == [0, 1, 2, 3, 0, 1]
     assert stamps(listener.truths)[0] == stamps_ns[3]
     sent_ns = [frame.sent_ns for frame in read_log(log_path).sent]
-    # Late on a busy machine, never early.
-    assert (sent_ns[3] - sent_ns[0]) / 1e9 >= 0.95
-    assert listener.clocks == sorted(listener.clocks), "the clock does not turn back"
+    # Late on a busy machine, never early; the first one too, by up to a gap and a mean period.
+    assert (sent_ns[3] - sent_ns[0]) / 1e9 >= 0.55
+    assert_no_turn_back(listener)
 
 
 @pytest.mark.parametrize("encoding", ["rgb8", "bgr8"])
@@ -89,9 +94,9 @@ def test_recorded_stamps_clock_and_loop(listener: Listener, folder: tuple[Path, 
     wait_for(lambda: len(listener.images) == 9)
     assert stamps(listener.images) == [10**9 + index * 10**8 for index in range(9)]
     np.testing.assert_array_equal(pixels(listener.images[8]), folder[1][0])
+    wait_for(lambda: set(stamps(listener.images[1:])) <= set(listener.clocks))
     assert len(listener.clocks) > 9
-    assert listener.clocks == sorted(listener.clocks)
-    assert set(stamps(listener.images[1:])) <= set(listener.clocks)
+    assert_no_turn_back(listener)
 
 
 def test_pace_is_roughly_kept(
@@ -183,7 +188,7 @@ def test_the_clock_goes_on_while_an_answer_is_awaited(
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     wait_for(lambda: len(listener.images) == 3)
-    assert listener.clocks == sorted(listener.clocks)
+    assert_no_turn_back(listener)
     first, second, third = stamps(listener.images)
     # In recorded time it waits for the next frame at that frame's stamp.
     assert len([now for now in listener.clocks if first < now <= second]) > 3

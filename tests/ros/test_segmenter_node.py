@@ -53,7 +53,7 @@ def test_the_size_may_change_in_mid_stream(live) -> None:
 
 
 def test_a_burst_while_the_network_is_busy_leaves_the_newest(live) -> None:
-    one: Live = live()
+    one: Live = live(inference_timeout=60.0)
     one.ask(picture())
     one.segmenter.seen.clear()
     one.segmenter.gate.clear()

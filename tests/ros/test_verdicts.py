@@ -20,7 +20,7 @@ from sernet_ros.bag.messages import image_message
 from sernet_ros.bag.writer import BagWriter
 from sernet_ros.evaluation import Evaluation
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("handlers")]
+pytestmark = pytest.mark.usefixtures("handlers")
 
 
 def recorded(path: Path, encoding: str = "rgb8") -> Path:

@@ -210,8 +210,8 @@ def test_a_batch_that_hangs_is_late_for_each_of_its_cameras(bench) -> None:
     one.hold(1, camera=2)
     for camera in range(3):
         one.worker.put(camera, 30)
-    one.gate.set()
     one.allowed = 0.0
+    one.gate.set()
     one.settled()
     assert [ledger.failures for ledger in one.ledgers] == [["timeout"], ["timeout"], ["timeout"] * 2]
     assert not one.delivered
