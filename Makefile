@@ -26,7 +26,7 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 export PIP_ARGS MIN_FREE_GB
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak lint types engines colcon format clean distclean
+.PHONY: help setup demo test soak figures lint types engines colcon format clean distclean
 
 help: ## List the targets and their variables
 	@echo "SERNet-Former for ROS 2. The first target that needs it makes .venv (README: what is downloaded)."
@@ -56,6 +56,9 @@ test: setup ## Run all tests
 
 soak: setup ## Drive the node with 10,000 frames and leave it idle: memory and CPU (about ten minutes)
 	SERNET_SOAK=whole $(RUN) -m pytest -s tests/ros/test_soak.py
+
+figures: setup ## Score the shipped models on the whole of CamVid's val, against README (three minutes; needs SERNET_DATA)
+	SERNET_WHOLE_VAL=1 $(RUN) -m pytest tests/core/test_evaluate.py -k stated
 
 lint: setup ## Check style and formatting
 	$(RUN) -m ruff check .
