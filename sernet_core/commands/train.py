@@ -188,11 +188,10 @@ def _train(
 
 
 def _warn_of_scales(recipe: Recipe, *datasets: Dataset | None) -> None:
-    from sernet_core.train.scales import scale_warning
+    from sernet_core.train.scales import scale_warnings
 
-    for dataset in datasets if recipe.synthetic_share < 1 else ():
-        if dataset is not None and (words := scale_warning(recipe, dataset)):
-            print(f"warning: {words}", flush=True)
+    for words in scale_warnings(recipe, [dataset for dataset in datasets if dataset is not None]):
+        print(f"warning: {words}", flush=True)
 
 
 def _default_validation(args: argparse.Namespace) -> list[str]:

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 from small_run import SMALL, Frames, noise_frames
 
+from sernet_core.augment import AugmentConfig
 from sernet_core.checkpoint import read_info
 from sernet_core.cli import main
 from sernet_core.datasets import without
@@ -26,11 +27,12 @@ from sernet_core.losses import OPEN
 from sernet_core.media import read_unchanged
 from sernet_core.provenance import saw_val
 from sernet_core.runtime import Segmenter
-from sernet_core.train import load_recipe, loop, train
+from sernet_core.train import Recipe, load_recipe, loop, train
 from sernet_core.train.extra import Extra
 from sernet_core.train.origin import describe_origin
 from sernet_core.train.parts import open_parts
 from sernet_core.train.processes import Processes
+from sernet_core.train.scales import scale_warnings
 from sernet_core.train.stream import TrainingStream
 
 pytestmark = pytest.mark.usefixtures("slim")
@@ -259,6 +261,18 @@ def test_frames_of_another_size_than_the_recipe_is_for(parts: Path, tmp_path: Pa
         text = capsys.readouterr().out
         assert ("warning" in text) == bool(fitting) and fitting in text
     assert "the frames of tree/train, 96x64, with the pixels of 192x128" in text
+
+
+def test_scenes_of_another_size_than_the_recipe_is_for() -> None:
+    """A range for frames of 960x720 is none for scenes that stayed at 480x360."""
+    large = replace(noise_frames(1)[0], image=np.zeros((720, 960, 3), np.uint8))
+    recipe = Recipe(steps=1, augment=AugmentConfig(scale=(0.29, 0.87)), synthetic_share=0.5)
+    (words,) = scale_warnings(recipe, [Frames([large])])
+    assert "procedural scenes (synthetic_size), 480x360, with the pixels of 480x360 (input_size)" in words
+    assert words.endswith("the size for scenes is that of the data set's frames")
+    for fitting in ({"synthetic_size": (960, 720)}, {"synthetic_share": 0.0}):
+        assert not list(scale_warnings(replace(recipe, **fitting), [Frames([large])]))
+    assert list(scale_warnings(replace(recipe, synthetic_share=1.0), []))
 
 
 def test_samples_of_each_validation(tmp_path: Path) -> None:
