@@ -115,13 +115,16 @@ class Validator:
             candidate.unlink(missing_ok=True)
 
     def _is_best(self, metrics: dict[str, dict[str, Any]]) -> bool:
-        """Whether the first split was never scored better in this run."""
+        """Whether the first split has a score, and never had a better one in this run."""
+        name = next(iter(metrics), "")
+        score = metrics.get(name, {}).get("miou")  # None where nothing is labelled
         path = self._folder / BEST
-        if not metrics or not path.is_file():
-            return bool(metrics)
-        kept, name = read_info(path), next(iter(metrics))
+        if score is None or not path.is_file():
+            return score is not None
+        kept = read_info(path)
         stale = kept.recipe.get("step", 0) >= self._state.step  # of a run that was in this folder before
-        return stale or metrics[name]["miou"] > kept.metrics.get(name, {}).get("miou", -1.0)
+        before = kept.metrics.get(name, {}).get("miou")
+        return stale or before is None or score > before
 
     def _network(self) -> SernetFormer:
         """The averaged network, with norm statistics of its own where the recipe wants them."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,7 +17,7 @@ from sernet_core import checkpoint
 from sernet_core.checkpoint import load_checkpoint, read_info
 from sernet_core.datasets import Sample
 from sernet_core.errors import CheckpointError, ConfigError, InputError
-from sernet_core.labels import CAMVID, ClassSet
+from sernet_core.labels import CAMVID, IGNORE, ClassSet
 from sernet_core.network import NetworkConfig
 from sernet_core.storage import write_atomically
 from sernet_core.train import log, loop, train, validate
@@ -208,6 +209,14 @@ def test_the_best_model_is_kept_beside_the_last(tmp_path: Path, monkeypatch: pyt
     best, last = (read_info(tmp_path / name) for name in ("best.safetensors", "model.safetensors"))
     assert (best.recipe["step"], best.metrics["memory"]["miou"]) == (2, 60.0)
     assert (last.recipe["step"], last.metrics["memory"]["miou"]) == (3, 50.0)
+
+
+def test_a_split_without_a_labelled_pixel_has_no_best_model(tmp_path: Path) -> None:
+    void = [replace(one, label=np.full_like(one.label, IGNORE)) for one in noise_frames(1, "v")]
+    run = replace(PLAIN, steps=2, validate_every=1)
+    assert train(run, Frames(noise_frames(2)), [Frames(void)], tmp_path, workers=0)
+    assert read_info(tmp_path / "model.safetensors").metrics["memory"]["miou"] is None
+    assert not (tmp_path / "best.safetensors").exists()
 
 
 def test_a_run_outlives_a_history_that_cannot_be_written(
