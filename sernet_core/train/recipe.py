@@ -80,8 +80,8 @@ class Recipe:
         batch_norm: What normalises while training: "batch" (the part of the batch that a process computes at
             once), "synchronised" (such parts of all processes; GPUs only), "frozen_encoder" (in the encoder
             its running statistics, which stay) or "frozen" (those of the whole network).
-        calibrate: Training crops from which the averaged weights' norm statistics are computed anew before
-            each validation; 0 keeps their average.
+        calibrate: Training crops, rounded up to whole batches, from which the averaged weights' norm
+            statistics are computed anew before each validation; 0 keeps their average.
         precision: "fp32", or "bf16" for mixed precision.
         validate_every: Steps between validations.
         seed: Of the initial weights and of every random choice about data.

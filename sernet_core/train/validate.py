@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -136,10 +137,11 @@ class Validator:
             return calibrated(state.average, self._images(), frozen)
 
     def _images(self) -> Iterator[Tensor]:
-        """The run's first crops, in batches that are large enough for statistics to be those of many."""
-        recipe = self._state.recipe
-        numbers = range(min(recipe.calibrate, len(self._stream)))
-        for image, _ in crop_batches(self._stream, numbers, recipe.batch_size, self._workers):
+        """The run's first crops, in whole batches: of a single crop some norms see a single value."""
+        size = self._state.recipe.batch_size
+        batches = math.ceil(self._state.recipe.calibrate / size)
+        numbers = range(min(batches * size, len(self._stream)))
+        for image, _ in crop_batches(self._stream, numbers, size, self._workers):
             yield self._learner.normalise(image)
 
     def _draw(

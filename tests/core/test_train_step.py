@@ -200,6 +200,12 @@ def test_what_is_kept_is_calibrated(tmp_path: Path) -> None:
     assert not torch.equal(kept.network.encoder.bn1.running_var, plain.network.encoder.bn1.running_var)
 
 
+def test_calibration_sees_whole_batches(tmp_path: Path) -> None:
+    """A norm behind image pooling has nothing to compute from a batch of one crop."""
+    recipe = replace(DROPOUT, steps=2, calibrate=3)
+    assert train(recipe, Frames(noise_frames(3)), [], tmp_path, workers=0)
+
+
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
