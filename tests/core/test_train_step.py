@@ -118,6 +118,10 @@ def test_parts_give_the_gradient_of_the_whole(change: dict[str, object], near: f
     assert _distance(_learn(recipe), _learn(replace(recipe, accumulate=4))) > 0.05
 
 
+def test_the_largest_seed_learns() -> None:
+    assert _learn(replace(PLAIN, seed=2**32 - 1), 1).step == 1
+
+
 def test_too_few_crops_for_a_norm_are_named() -> None:
     with pytest.raises(ConfigError, match=r"batch_size: 1 crop\(s\) at once are too few for a norm"):
         _learn(replace(DROPOUT, batch_size=2, accumulate=2), 1)
