@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,12 +18,13 @@ from sernet_core.checkpoint import CheckpointInfo, read_info, save_checkpoint
 from sernet_core.datasets import Dataset
 from sernet_core.errors import InputError
 from sernet_core.evaluate import check_split, evaluate
-from sernet_core.labels import CAMVID
+from sernet_core.labels import CAMVID, ClassSet
 from sernet_core.network import SernetFormer
 from sernet_core.report.sheet import Exhibit, contact_sheet
 from sernet_core.runtime import Segmenter
 from sernet_core.storage import write_atomically
 from sernet_core.train.average import calibrated
+from sernet_core.train.recipe import Recipe
 from sernet_core.train.step import Learner
 from sernet_core.train.stream import TrainingStream, crop_batches
 
@@ -31,6 +32,27 @@ MODEL, BEST = "model.safetensors", "best.safetensors"
 SAMPLES = "samples"
 _CANDIDATE = ".candidate.safetensors"  # the model while it has no scores yet
 _SHOWN = 4  # frames of each split on its sheet
+
+
+def check_splits(
+    splits: Sequence[Dataset], recipe: Recipe, classes: ClassSet, seen: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Find out whether splits can be scored on the way.
+
+    Args:
+        splits: To score on.
+        recipe: Of the run.
+        classes: Of the network.
+        seen: All whose frames the run will have seen, see `trained_on`.
+
+    Raises:
+        InputError: One was trained on, has other classes or no ground truth.
+    """
+    for dataset in splits:
+        for model, data in seen.items():
+            check_split(dataset, CheckpointInfo(recipe.network, classes, recipe.input_size, data=data), model)
+        if dataset[0].label is None:
+            raise InputError(f"{dataset.name}: {dataset.stems[0]} has no ground truth to score against")
 
 
 class Validator:
@@ -43,9 +65,6 @@ class Validator:
         folder: Of the run.
         origin: What the run is made from.
         workers: Processes that prepare crops.
-
-    Raises:
-        InputError: A split cannot be scored.
     """
 
     def __init__(
@@ -60,10 +79,6 @@ class Validator:
         self._learner, self._state = learner, learner.state
         self._stream, self._splits, self._folder, self._origin = stream, splits, folder, origin
         self._workers = workers
-        for dataset in splits:
-            check_split(dataset, self._info(), "the model to be trained")
-            if dataset[0].label is None:
-                raise InputError(f"{dataset.name}: {dataset.stems[0]} has no ground truth to score against")
 
     def run(
         self, stopped: threading.Event, warn: Callable[[str], object]

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from sernet_core.labels import CAMVID, IGNORE, ClassSet
 from sernet_core.network import NetworkConfig
 from sernet_core.storage import write_atomically
 from sernet_core.train import log, loop, train, validate
+from sernet_core.train.extra import Extra
 from sernet_core.train.state import TrainingNetwork
 
 pytestmark = pytest.mark.usefixtures("slim")
@@ -94,6 +96,31 @@ def test_unfit_validation_is_found_before_the_first_step(
     with pytest.raises(InputError, match=message):
         train(PLAIN, Frames(noise_frames(2)), [fit, validation], tmp_path, workers=0)
     assert not steps
+
+
+@pytest.mark.parametrize(("option", "words"), [
+    ("extra", r"the model to be trained \(by --extra second\)"),
+    ("extra_model", r"the model that masks second \(--extra-model model.safetensors\)"),
+    ("start", r"the model to start from \(--from model.safetensors\)"),
+    ("teacher", r"the teacher \(--teacher model.safetensors\)"),
+])  # fmt: skip
+def test_what_has_seen_a_split_is_named_before_anything_is_made(
+    option: str, words: str, tmp_path: Path
+) -> None:
+    train(replace(PLAIN, steps=1), Frames(noise_frames(2, "m")), [], tmp_path / "model", workers=0)
+    model = tmp_path / "model/model.safetensors"
+    second = Frames(noise_frames(2, "e"), "second")
+    given: dict[str, Any] = {
+        "extra": {"extra": Extra(second)},
+        "extra_model": {"extra": Extra(second, model)},
+        "start": {"start": load_checkpoint(model)},
+        "teacher": {"teacher": load_checkpoint(model)},
+    }[option]
+    split = Frames(noise_frames(2, "e" if option == "extra" else "m"), "held")
+    recipe = replace(PLAIN, extra_share=0.5 if "extra" in given else 0.0)
+    with pytest.raises(InputError, match=f"held: 2 of 2 frames are in the training list of {words}, "):
+        train(recipe, Frames(noise_frames(2)), [split], tmp_path / "run", **given, workers=0)
+    assert not (tmp_path / "run").exists()
 
 
 def test_frames_without_ground_truth_are_found_before_the_first_step(
