@@ -210,7 +210,11 @@ def test_a_final_run_is_marked(parts: Path, tmp_path: Path, capsys: pytest.Captu
         assert saw_val({"train": "camvid/train", role: {"data": {"parts": ["train", "val"]}}})
     for name in ("camvid/val without a", "my data/val", "my data/val without a b"):
         assert saw_val({"train": name})
-    assert not saw_val({"train": "my val/train"})
+    assert saw_val({"train": "camvid/all"})
+    assert saw_val({"train": "mine/train", "extra": {"train": "camvid/val"}})
+    assert saw_val({"train": None, "teacher": {"data": {"extra": {"train": "camvid/val"}}}})
+    for name in ("my val/train", "camvid/all without a"):
+        assert not saw_val({"train": name, "extra": {"train": "photographs/all"}})
     assert not saw_val(
         {"parts": ["train"], "train": "camvid/train", "started_from": {"data": {"train": None}}}
     )
