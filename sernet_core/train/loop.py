@@ -115,6 +115,8 @@ def train(
                     tqdm.write(str(transfer))
             state.reset_average()
         make_folder(folder)  # not before the weights to start from have proved to fit
+        if extra is not None and processes.first:
+            tqdm.write(extra.summary())
         second = extra.prepare(folder, processes, stopped) if extra is not None else None
         if extra is not None and second is None:
             return False

@@ -117,9 +117,13 @@ def test_labels_are_void_where_a_model_sees_what_they_lack(model: Path, tmp_path
     assert len(written) == 4 and [path.stat().st_mtime_ns for path in written] == times
 
 
-def test_a_run_remembers_its_second_data_set(model: Path, tmp_path: Path) -> None:
+def test_a_run_remembers_its_second_data_set(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     first, folder = Frames(noise_frames(3)), tmp_path / "run"
     assert train(MIXED, first, [], folder, extra=Extra(_others(), model), workers=0)
+    lacking = ", ".join(name for name in CAMVID.names if name not in ("Building", "Road"))
+    assert capsys.readouterr().out.count(f"labels of second leave open: {lacking}\n") == 1
     data = read_info(folder / "model.safetensors").data
     assert data["extra"]["train"] == "second" and data["extra"]["share"] == 0.25
     assert data["extra"]["unlabelled"] == data["extra"]["masked"]["classes"]
@@ -160,6 +164,7 @@ def test_a_set_that_lacks_no_class_needs_no_model(model: Path, tmp_path: Path) -
     whole = noise_frames(1)[0]
     label = np.arange(64 * 96, dtype=np.int64).reshape(64, 96) % 11
     dataset = Frames([replace(whole, label=label.astype(np.uint8))])
+    assert Extra(dataset).summary() == "labels of memory leave open: no class"
     with pytest.raises(ConfigError, match="labels every class"):
         Extra(dataset, model).prepare(tmp_path, Processes())
 
