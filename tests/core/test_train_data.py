@@ -229,6 +229,18 @@ def test_a_final_run_is_marked(parts: Path, tmp_path: Path, capsys: pytest.Captu
     assert "names a part twice" in capsys.readouterr().err
 
 
+def test_a_recipe_for_a_teacher_without_one_is_warned_of(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("sernet_core.train.train", lambda *_, **__: True)
+    recipe = tmp_path / "recipe.yaml"
+    command = ["train", "--recipe", str(recipe), "--data", str(parts), "--run", str(tmp_path / "run")]
+    for settings, warned in (("distil_weight: 1.0", True), ("distil_weight: 0", False), ("seed: 0", False)):
+        recipe.write_text(f"steps: 1\ninput_size: [96, 64]\n{settings}\n")
+        assert main([*command, "--device", "cpu"]) == 0
+        assert ("warning: the recipe's distil_weight is for a teacher" in capsys.readouterr().out) == warned
+
+
 def test_two_splits_of_one_name_cannot_be_scored(
     parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
