@@ -17,10 +17,17 @@ def lineage(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def saw_val(data: Mapping[str, Any]) -> bool:
-    """Whether `val` of a data set was trained on."""
-    return any(
-        "val" in run.get("parts", ()) or _split(run.get("train") or "") == "val" for run in lineage(data)
-    )
+    """Whether `val` of a data set was trained on: by its name, as part of `all`, or as a second data set.
+
+    A name cannot tell whether `all without PREFIXES`, or `all` of a second data set, has a val in it: neither
+    counts, for something was held back.
+    """
+    return any(_on_val(run) for run in lineage(data))
+
+
+def _on_val(run: Mapping[str, Any]) -> bool:
+    first, second = run.get("train") or "", run.get("extra", {}).get("train", "")
+    return "val" in (*run.get("parts", ()), _split(first), _split(second)) or first.endswith("/all")
 
 
 def _split(name: str) -> str:

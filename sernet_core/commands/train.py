@@ -139,6 +139,7 @@ def _train(
     left_out: list[Dataset],
 ) -> int:
     from sernet_core.checkpoint import load_checkpoint, resolve_model
+    from sernet_core.config import load_yaml
     from sernet_core.datasets import open_dataset
     from sernet_core.train import train
     from sernet_core.train.extra import Extra
@@ -165,6 +166,12 @@ def _train(
             if not validation:
                 print("nothing is scored on the way: no frames are held back", flush=True)
             _warn_of_scales(recipe, dataset, second)
+            if teacher is None and load_yaml(args.recipe).get("distil_weight"):
+                print(
+                    "warning: the recipe's distil_weight is for a teacher, and there is none: the run learns "
+                    "from labels alone; give it with --teacher MODEL",
+                    flush=True,
+                )
             if importlib.util.find_spec("tensorboard") is None:
                 print(
                     "no events for TensorBoard, which is not installed (requirements/tensorboard.txt)",
@@ -188,11 +195,10 @@ def _train(
 
 
 def _warn_of_scales(recipe: Recipe, *datasets: Dataset | None) -> None:
-    from sernet_core.train.scales import scale_warning
+    from sernet_core.train.scales import scale_warnings
 
-    for dataset in datasets if recipe.synthetic_share < 1 else ():
-        if dataset is not None and (words := scale_warning(recipe, dataset)):
-            print(f"warning: {words}", flush=True)
+    for words in scale_warnings(recipe, [dataset for dataset in datasets if dataset is not None]):
+        print(f"warning: {words}", flush=True)
 
 
 def _default_validation(args: argparse.Namespace) -> list[str]:

@@ -94,9 +94,17 @@ class Extra:
         pixels, _ = count_classes(self.dataset)
         return [number for number, count in enumerate(pixels) if not count]
 
+    def summary(self) -> str:
+        """Which classes its labels leave open, in a line."""
+        return f"labels of {self.dataset.name} leave open: {', '.join(self._names) or 'no class'}"
+
+    @property
+    def _names(self) -> list[str]:
+        return [self.dataset.classes.names[number] for number in self.missing]
+
     def describe(self, share: float) -> dict[str, Any]:
         """What a model remembers of it, as JSON-ready values."""
-        names = [self.dataset.classes.names[number] for number in self.missing]
+        names = self._names
         described: dict[str, Any] = {"train": self.dataset.name, "share": share, "unlabelled": names}
         if self.model is not None:
             described["masked"] = {

@@ -24,7 +24,7 @@ from sernet_core.storage import make_folder
 from sernet_core.train.distil import Teacher, check_teacher
 from sernet_core.train.extra import Extra
 from sernet_core.train.log import RunLog
-from sernet_core.train.origin import describe_origin
+from sernet_core.train.origin import describe_origin, trained_on
 from sernet_core.train.processes import Processes
 from sernet_core.train.recipe import Recipe
 from sernet_core.train.start import check_start, load_start
@@ -32,7 +32,7 @@ from sernet_core.train.state import TrainingState
 from sernet_core.train.step import Learner
 from sernet_core.train.stop import stop_on_signal
 from sernet_core.train.stream import TrainingStream, check_extra, count_classes, training_batches
-from sernet_core.train.validate import Validator
+from sernet_core.train.validate import Validator, check_splits
 
 STATE = "state.safetensors"
 HISTORY_EVERY = 25  # steps between two points of the loss curve
@@ -97,6 +97,7 @@ def train(
     if teacher is not None:
         check_teacher(teacher, classes)
     check_extra(recipe, dataset, extra.dataset if extra is not None else None)
+    check_splits(validation, recipe, classes, trained_on(recipe, dataset, start, teacher, extra))
     with stop_on_signal() as stopped:
         origin = describe_origin(recipe, dataset, encoder, start, teacher, extra)
         state = TrainingState(recipe, origin, str(processes.device))
@@ -114,6 +115,8 @@ def train(
                     tqdm.write(str(transfer))
             state.reset_average()
         make_folder(folder)  # not before the weights to start from have proved to fit
+        if extra is not None and processes.first:
+            tqdm.write(extra.summary())
         second = extra.prepare(folder, processes, stopped) if extra is not None else None
         if extra is not None and second is None:
             return False

@@ -29,14 +29,12 @@ def describe_origin(
 
     A run on several parts of a data set names them (`parts`): with val among them nothing was held back.
 
-    The training list (`stems`) includes those of the model the run starts from, of its teacher and of the one
-    that masks the second data set: what they have seen, the run has too.
+    The training list (`stems`) is that of all that `trained_on` gives.
 
     Raises:
         CheckpointError: The encoder's or the model's file cannot be read.
     """
     shown = dataset if recipe.synthetic_share < 1 else None  # whose frames the network gets to see
-    stems = set(shown.stems) if shown is not None else set()
     origin: dict[str, Any] = {
         "train": shown.name if shown is not None else None,
         "synthetic_share": recipe.synthetic_share,
@@ -46,24 +44,52 @@ def describe_origin(
     if shown is not None and (parts := parts_of(shown)):
         origin["parts"] = parts
     if extra is not None:
-        stems |= set(extra.dataset.stems)
-        if extra.model is not None:
-            stems |= set(read_info(extra.model).data.get("stems", ()))
         origin["extra"] = extra.describe(recipe.extra_share)
     if encoder is not None:
         origin["encoder"] = {"file": encoder.name, "sha256": weights_sha256(encoder)}
     for role, model in (("started_from", start), ("teacher", teacher)):
         if model is not None:
             before: Mapping[str, Any] = model.info.data
-            stems |= set(before.get("stems", ()))
             origin[role] = {
                 "file": model.path.name,
                 "sha256": weights_sha256(model.path),
                 "recipe": dict(model.info.recipe),
                 "data": {key: value for key, value in before.items() if key != "stems"},
             }
-    origin["stems"] = sorted(stems)
+    seen = trained_on(recipe, dataset, start, teacher, extra)
+    origin["stems"] = sorted({stem for data in seen.values() for stem in data.get("stems", ())})
     return origin
+
+
+def trained_on(
+    recipe: Recipe,
+    dataset: Dataset | None,
+    start: Checkpoint | None,
+    teacher: Checkpoint | None,
+    extra: Extra | None,
+) -> dict[str, Mapping[str, Any]]:
+    """All whose frames a run has seen in the end: itself, its start, its teacher and what masks its labels.
+
+    Returns:
+        What is known of its data, with the training list as `stems`, by what to call it.
+
+    Raises:
+        CheckpointError: The file of the masking model cannot be read.
+    """
+    stems = dataset.stems if dataset is not None and recipe.synthetic_share < 1 else []
+    seen: dict[str, Mapping[str, Any]] = {
+        "the model to be trained": {"stems": stems, "synthetic_share": recipe.synthetic_share}
+    }
+    if extra is not None:
+        seen[f"the model to be trained (by --extra {extra.dataset.name})"] = {"stems": extra.dataset.stems}
+        if extra.model is not None:
+            masking = f"the model that masks {extra.dataset.name} (--extra-model {extra.model.name})"
+            seen[masking] = read_info(extra.model).data
+    if start is not None:
+        seen[f"the model to start from (--from {start.path.name})"] = start.info.data
+    if teacher is not None:
+        seen[f"the teacher (--teacher {teacher.path.name})"] = teacher.info.data
+    return seen
 
 
 def weights_sha256(path: Path) -> str:

@@ -80,11 +80,11 @@ class Recipe:
         batch_norm: What normalises while training: "batch" (the part of the batch that a process computes at
             once), "synchronised" (such parts of all processes; GPUs only), "frozen_encoder" (in the encoder
             its running statistics, which stay) or "frozen" (those of the whole network).
-        calibrate: Training crops from which the averaged weights' norm statistics are computed anew before
-            each validation; 0 keeps their average.
+        calibrate: Training crops, rounded up to whole batches, from which the averaged weights' norm
+            statistics are computed anew before each validation; 0 keeps their average.
         precision: "fp32", or "bf16" for mixed precision.
         validate_every: Steps between validations.
-        seed: Of the initial weights and of every random choice about data.
+        seed: Of the initial weights and of every random choice about data, below 2**32.
         notice: Terms that go with the weights, e.g. those of the data.
     """
 
@@ -134,8 +134,8 @@ class Recipe:
                 raise ConfigError(f"{name}: must be a finite number, got {getattr(self, name)}")
         if not 0 < self.distil_temperature < math.inf:
             raise ConfigError(f"distil_temperature: must be positive, got {self.distil_temperature}")
-        if self.seed >= 2**63:
-            raise ConfigError(f"seed: must be below 2**63, got {self.seed}")
+        if self.seed >= 2**32:
+            raise ConfigError(f"seed: must be below 2**32, got {self.seed}")
         for name in ("input_size", "synthetic_size"):
             if min(getattr(self, name)) < MIN_SIZE:
                 raise ConfigError(

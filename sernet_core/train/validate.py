@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,12 +18,13 @@ from sernet_core.checkpoint import CheckpointInfo, read_info, save_checkpoint
 from sernet_core.datasets import Dataset
 from sernet_core.errors import InputError
 from sernet_core.evaluate import check_split, evaluate
-from sernet_core.labels import CAMVID
+from sernet_core.labels import CAMVID, ClassSet
 from sernet_core.network import SernetFormer
 from sernet_core.report.sheet import Exhibit, contact_sheet
 from sernet_core.runtime import Segmenter
 from sernet_core.storage import write_atomically
 from sernet_core.train.average import calibrated
+from sernet_core.train.recipe import Recipe
 from sernet_core.train.step import Learner
 from sernet_core.train.stream import TrainingStream, crop_batches
 
@@ -30,6 +32,27 @@ MODEL, BEST = "model.safetensors", "best.safetensors"
 SAMPLES = "samples"
 _CANDIDATE = ".candidate.safetensors"  # the model while it has no scores yet
 _SHOWN = 4  # frames of each split on its sheet
+
+
+def check_splits(
+    splits: Sequence[Dataset], recipe: Recipe, classes: ClassSet, seen: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Find out whether splits can be scored on the way.
+
+    Args:
+        splits: To score on.
+        recipe: Of the run.
+        classes: Of the network.
+        seen: All whose frames the run will have seen, see `trained_on`.
+
+    Raises:
+        InputError: One was trained on, has other classes or no ground truth.
+    """
+    for dataset in splits:
+        for model, data in seen.items():
+            check_split(dataset, CheckpointInfo(recipe.network, classes, recipe.input_size, data=data), model)
+        if dataset[0].label is None:
+            raise InputError(f"{dataset.name}: {dataset.stems[0]} has no ground truth to score against")
 
 
 class Validator:
@@ -42,9 +65,6 @@ class Validator:
         folder: Of the run.
         origin: What the run is made from.
         workers: Processes that prepare crops.
-
-    Raises:
-        InputError: A split cannot be scored.
     """
 
     def __init__(
@@ -59,10 +79,6 @@ class Validator:
         self._learner, self._state = learner, learner.state
         self._stream, self._splits, self._folder, self._origin = stream, splits, folder, origin
         self._workers = workers
-        for dataset in splits:
-            check_split(dataset, self._info(), "the model to be trained")
-            if dataset[0].label is None:
-                raise InputError(f"{dataset.name}: {dataset.stems[0]} has no ground truth to score against")
 
     def run(
         self, stopped: threading.Event, warn: Callable[[str], object]
@@ -115,13 +131,16 @@ class Validator:
             candidate.unlink(missing_ok=True)
 
     def _is_best(self, metrics: dict[str, dict[str, Any]]) -> bool:
-        """Whether the first split was never scored better in this run."""
+        """Whether the first split has a score, and never had a better one in this run."""
+        name = next(iter(metrics), "")
+        score = metrics.get(name, {}).get("miou")  # None where nothing is labelled
         path = self._folder / BEST
-        if not metrics or not path.is_file():
-            return bool(metrics)
-        kept, name = read_info(path), next(iter(metrics))
+        if score is None or not path.is_file():
+            return score is not None
+        kept = read_info(path)
         stale = kept.recipe.get("step", 0) >= self._state.step  # of a run that was in this folder before
-        return stale or metrics[name]["miou"] > kept.metrics.get(name, {}).get("miou", -1.0)
+        before = kept.metrics.get(name, {}).get("miou")
+        return stale or before is None or score > before
 
     def _network(self) -> SernetFormer:
         """The averaged network, with norm statistics of its own where the recipe wants them."""
@@ -133,10 +152,11 @@ class Validator:
             return calibrated(state.average, self._images(), frozen)
 
     def _images(self) -> Iterator[Tensor]:
-        """The run's first crops, in batches that are large enough for statistics to be those of many."""
-        recipe = self._state.recipe
-        numbers = range(min(recipe.calibrate, len(self._stream)))
-        for image, _ in crop_batches(self._stream, numbers, recipe.batch_size, self._workers):
+        """The run's first crops, in whole batches: of a single crop some norms see a single value."""
+        size = self._state.recipe.batch_size
+        batches = math.ceil(self._state.recipe.calibrate / size)
+        numbers = range(min(batches * size, len(self._stream)))
+        for image, _ in crop_batches(self._stream, numbers, size, self._workers):
             yield self._learner.normalise(image)
 
     def _draw(

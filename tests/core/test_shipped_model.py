@@ -38,6 +38,16 @@ def test_the_pages_state_its_figures(path: Path) -> None:
     assert re.search(rf"\| `{path.stem}` \| {classes} \|", (root / "docs/training.md").read_text())
 
 
+def test_they_are_small_enough_to_ship() -> None:
+    files = [path for path in SHIPPED.iterdir() if path.suffix in (".safetensors", ".bin", ".xml")]
+    assert sum(path.stat().st_size for path in files) <= 75e6
+
+
+@each
+def test_its_confidence_is_calibrated(path: Path) -> None:
+    assert read_info(path).temperature != 1.0
+
+
 @each
 def test_its_figures_are_its_own(path: Path, data_root: Path) -> None:
     """A ninth of the frames, so to some points; `sernet evaluate` scores them all."""

@@ -6,7 +6,9 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,10 +18,11 @@ from sernet_core import checkpoint
 from sernet_core.checkpoint import load_checkpoint, read_info
 from sernet_core.datasets import Sample
 from sernet_core.errors import CheckpointError, ConfigError, InputError
-from sernet_core.labels import CAMVID, ClassSet
+from sernet_core.labels import CAMVID, IGNORE, ClassSet
 from sernet_core.network import NetworkConfig
 from sernet_core.storage import write_atomically
 from sernet_core.train import log, loop, train, validate
+from sernet_core.train.extra import Extra
 from sernet_core.train.state import TrainingNetwork
 
 pytestmark = pytest.mark.usefixtures("slim")
@@ -93,6 +96,31 @@ def test_unfit_validation_is_found_before_the_first_step(
     with pytest.raises(InputError, match=message):
         train(PLAIN, Frames(noise_frames(2)), [fit, validation], tmp_path, workers=0)
     assert not steps
+
+
+@pytest.mark.parametrize(("option", "words"), [
+    ("extra", r"the model to be trained \(by --extra second\)"),
+    ("extra_model", r"the model that masks second \(--extra-model model.safetensors\)"),
+    ("start", r"the model to start from \(--from model.safetensors\)"),
+    ("teacher", r"the teacher \(--teacher model.safetensors\)"),
+])  # fmt: skip
+def test_what_has_seen_a_split_is_named_before_anything_is_made(
+    option: str, words: str, tmp_path: Path
+) -> None:
+    train(replace(PLAIN, steps=1), Frames(noise_frames(2, "m")), [], tmp_path / "model", workers=0)
+    model = tmp_path / "model/model.safetensors"
+    second = Frames(noise_frames(2, "e"), "second")
+    given: dict[str, Any] = {
+        "extra": {"extra": Extra(second)},
+        "extra_model": {"extra": Extra(second, model)},
+        "start": {"start": load_checkpoint(model)},
+        "teacher": {"teacher": load_checkpoint(model)},
+    }[option]
+    split = Frames(noise_frames(2, "e" if option == "extra" else "m"), "held")
+    recipe = replace(PLAIN, extra_share=0.5 if "extra" in given else 0.0)
+    with pytest.raises(InputError, match=f"held: 2 of 2 frames are in the training list of {words}, "):
+        train(recipe, Frames(noise_frames(2)), [split], tmp_path / "run", **given, workers=0)
+    assert not (tmp_path / "run").exists()
 
 
 def test_frames_without_ground_truth_are_found_before_the_first_step(
@@ -208,6 +236,14 @@ def test_the_best_model_is_kept_beside_the_last(tmp_path: Path, monkeypatch: pyt
     best, last = (read_info(tmp_path / name) for name in ("best.safetensors", "model.safetensors"))
     assert (best.recipe["step"], best.metrics["memory"]["miou"]) == (2, 60.0)
     assert (last.recipe["step"], last.metrics["memory"]["miou"]) == (3, 50.0)
+
+
+def test_a_split_without_a_labelled_pixel_has_no_best_model(tmp_path: Path) -> None:
+    void = [replace(one, label=np.full_like(one.label, IGNORE)) for one in noise_frames(1, "v")]
+    run = replace(PLAIN, steps=2, validate_every=1)
+    assert train(run, Frames(noise_frames(2)), [Frames(void)], tmp_path, workers=0)
+    assert read_info(tmp_path / "model.safetensors").metrics["memory"]["miou"] is None
+    assert not (tmp_path / "best.safetensors").exists()
 
 
 def test_a_run_outlives_a_history_that_cannot_be_written(

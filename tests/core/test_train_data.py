@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 from small_run import SMALL, Frames, noise_frames
 
+from sernet_core.augment import AugmentConfig
 from sernet_core.checkpoint import read_info
 from sernet_core.cli import main
 from sernet_core.datasets import without
@@ -26,11 +27,12 @@ from sernet_core.losses import OPEN
 from sernet_core.media import read_unchanged
 from sernet_core.provenance import saw_val
 from sernet_core.runtime import Segmenter
-from sernet_core.train import load_recipe, loop, train
+from sernet_core.train import Recipe, load_recipe, loop, train
 from sernet_core.train.extra import Extra
 from sernet_core.train.origin import describe_origin
 from sernet_core.train.parts import open_parts
 from sernet_core.train.processes import Processes
+from sernet_core.train.scales import scale_warnings
 from sernet_core.train.stream import TrainingStream
 
 pytestmark = pytest.mark.usefixtures("slim")
@@ -115,9 +117,13 @@ def test_labels_are_void_where_a_model_sees_what_they_lack(model: Path, tmp_path
     assert len(written) == 4 and [path.stat().st_mtime_ns for path in written] == times
 
 
-def test_a_run_remembers_its_second_data_set(model: Path, tmp_path: Path) -> None:
+def test_a_run_remembers_its_second_data_set(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     first, folder = Frames(noise_frames(3)), tmp_path / "run"
     assert train(MIXED, first, [], folder, extra=Extra(_others(), model), workers=0)
+    lacking = ", ".join(name for name in CAMVID.names if name not in ("Building", "Road"))
+    assert capsys.readouterr().out.count(f"labels of second leave open: {lacking}\n") == 1
     data = read_info(folder / "model.safetensors").data
     assert data["extra"]["train"] == "second" and data["extra"]["share"] == 0.25
     assert data["extra"]["unlabelled"] == data["extra"]["masked"]["classes"]
@@ -158,6 +164,7 @@ def test_a_set_that_lacks_no_class_needs_no_model(model: Path, tmp_path: Path) -
     whole = noise_frames(1)[0]
     label = np.arange(64 * 96, dtype=np.int64).reshape(64, 96) % 11
     dataset = Frames([replace(whole, label=label.astype(np.uint8))])
+    assert Extra(dataset).summary() == "labels of memory leave open: no class"
     with pytest.raises(ConfigError, match="labels every class"):
         Extra(dataset, model).prepare(tmp_path, Processes())
 
@@ -208,7 +215,11 @@ def test_a_final_run_is_marked(parts: Path, tmp_path: Path, capsys: pytest.Captu
         assert saw_val({"train": "camvid/train", role: {"data": {"parts": ["train", "val"]}}})
     for name in ("camvid/val without a", "my data/val", "my data/val without a b"):
         assert saw_val({"train": name})
-    assert not saw_val({"train": "my val/train"})
+    assert saw_val({"train": "camvid/all"})
+    assert saw_val({"train": "mine/train", "extra": {"train": "camvid/val"}})
+    assert saw_val({"train": None, "teacher": {"data": {"extra": {"train": "camvid/val"}}}})
+    for name in ("my val/train", "camvid/all without a"):
+        assert not saw_val({"train": name, "extra": {"train": "photographs/all"}})
     assert not saw_val(
         {"parts": ["train"], "train": "camvid/train", "started_from": {"data": {"train": None}}}
     )
@@ -216,6 +227,18 @@ def test_a_final_run_is_marked(parts: Path, tmp_path: Path, capsys: pytest.Captu
     assert main(again) == 2
     assert main([*command, "--split", "train+train", "--run", str(tmp_path / "twice")]) == 2
     assert "names a part twice" in capsys.readouterr().err
+
+
+def test_a_recipe_for_a_teacher_without_one_is_warned_of(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("sernet_core.train.train", lambda *_, **__: True)
+    recipe = tmp_path / "recipe.yaml"
+    command = ["train", "--recipe", str(recipe), "--data", str(parts), "--run", str(tmp_path / "run")]
+    for settings, warned in (("distil_weight: 1.0", True), ("distil_weight: 0", False), ("seed: 0", False)):
+        recipe.write_text(f"steps: 1\ninput_size: [96, 64]\n{settings}\n")
+        assert main([*command, "--device", "cpu"]) == 0
+        assert ("warning: the recipe's distil_weight is for a teacher" in capsys.readouterr().out) == warned
 
 
 def test_two_splits_of_one_name_cannot_be_scored(
@@ -259,6 +282,18 @@ def test_frames_of_another_size_than_the_recipe_is_for(parts: Path, tmp_path: Pa
         text = capsys.readouterr().out
         assert ("warning" in text) == bool(fitting) and fitting in text
     assert "the frames of tree/train, 96x64, with the pixels of 192x128" in text
+
+
+def test_scenes_of_another_size_than_the_recipe_is_for() -> None:
+    """A range for frames of 960x720 is none for scenes that stayed at 480x360."""
+    large = replace(noise_frames(1)[0], image=np.zeros((720, 960, 3), np.uint8))
+    recipe = Recipe(steps=1, augment=AugmentConfig(scale=(0.29, 0.87)), synthetic_share=0.5)
+    (words,) = scale_warnings(recipe, [Frames([large])])
+    assert "procedural scenes (synthetic_size), 480x360, with the pixels of 480x360 (input_size)" in words
+    assert words.endswith("the size for scenes is that of the data set's frames")
+    for fitting in ({"synthetic_size": (960, 720)}, {"synthetic_share": 0.0}):
+        assert not list(scale_warnings(replace(recipe, **fitting), [Frames([large])]))
+    assert list(scale_warnings(replace(recipe, synthetic_share=1.0), []))
 
 
 def test_samples_of_each_validation(tmp_path: Path) -> None:

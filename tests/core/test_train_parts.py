@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from small_run import SMALL, Frames, noise_frames
-from torch.nn.functional import cross_entropy, interpolate
+from torch.nn.functional import interpolate
 
 from sernet_core import synthetic
 from sernet_core.checkpoint import IMAGENET_MEAN, IMAGENET_STD
 from sernet_core.datasets import open_dataset
+from sernet_core.losses import HardPixels, dice_loss, lovasz_softmax, pixel_loss
 from sernet_core.train import Recipe, train
+from sernet_core.train.extra import Extra
 from sernet_core.train.state import TrainingNetwork, TrainingState
 from sernet_core.train.stream import TrainingStream
 
@@ -49,6 +53,16 @@ def test_rates_and_decay_by_group() -> None:
             assert (group["weight_decay"] > 0) == (parameter.ndim > 1), name
 
 
+def test_rates_rise_and_fall() -> None:
+    state = TrainingState(replace(SMALL, steps=10, warmup_steps=4, poly_power=2.0), {})
+    for step, factor in ((1, 0.5 * 0.9**2), (4, 0.6**2), (8, 0.2**2)):
+        state.step = step
+        state.set_rates()
+        assert all(
+            group["lr"] == pytest.approx(factor * group["peak"]) for group in state.optimizer.param_groups
+        )
+
+
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_share_of_synthetic_crops(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = synthetic.random_frame(0, (96, 72))
@@ -74,25 +88,47 @@ def test_each_pass_has_all_frames_in_an_order_of_its_own() -> None:
     assert len({tuple(one) for one in (*passes, dataset.stems)}) == 4
 
 
-@pytest.mark.parametrize("recipe", [
-    ONE_STEP,
-    replace(ONE_STEP, balance="none"),
-    replace(ONE_STEP, auxiliary_weight=0.0),
-    replace(ONE_STEP, auxiliary_weight=1.5),
-], ids=["usual", "no balance", "no auxiliary loss", "heavy auxiliary loss"])  # fmt: skip
-def test_loss_of_a_step(recipe: Recipe, tmp_path: Path) -> None:
-    """Against the formula, written out; each setting moves it by more than its last place."""
-    dataset = Frames(noise_frames(2))
-    train(recipe, dataset, [], tmp_path, workers=0)
+@pytest.mark.parametrize(("change", "share"), [
+    ({}, 0.0),
+    ({"balance": "none"}, 0.0),
+    ({"auxiliary_weight": 0.0}, 0.0),
+    ({"auxiliary_weight": 1.5}, 0.0),
+    ({"ohem_threshold": 0.05}, 0.0),
+    ({"ohem_threshold": 0.001, "ohem_share": 0.3}, 0.0),
+    ({"region": "lovasz", "region_weight": 0.7}, 0.0),
+    ({"region": "dice", "region_weight": 0.7}, 0.0),
+    ({}, 0.75),
+    ({"ohem_threshold": 0.05, "region": "lovasz", "region_weight": 0.7}, 0.75),
+], ids=["usual", "no balance", "no auxiliary loss", "heavy auxiliary loss", "hard", "hardest", "lovasz",
+        "dice", "open labels", "hard and lovasz with open labels"])  # fmt: skip
+def test_loss_of_a_step(change: dict[str, Any], share: float, tmp_path: Path) -> None:
+    """Against the losses, put together by hand; each setting moves it by more than its last place."""
+    recipe = replace(ONE_STEP, extra_share=share, **change)
+    dataset, second = Frames(noise_frames(2)), _of_two_classes() if share else None
+    extra = Extra(second) if second is not None else None
+    train(recipe, dataset, [], tmp_path, extra=extra, workers=0)
     with (tmp_path / "history.csv").open() as file:
         loss = float(next(csv.DictReader(file))["loss"])
-    assert loss == pytest.approx(_expected_loss(recipe, dataset), abs=2e-4)
-    for change in ({"balance": "sqrt_median"}, {"auxiliary_weight": 0.8}):
-        assert abs(loss - _expected_loss(replace(recipe, **change), dataset)) > 2e-3
+    assert loss == pytest.approx(_expected_loss(recipe, dataset, second), abs=2e-4)
+    others: list[dict[str, Any]] = [{"balance": "sqrt_median"}, {"auxiliary_weight": 0.8}]
+    others += [{key: getattr(ONE_STEP, key)} for key in change]
+    for other in others:
+        assert abs(loss - _expected_loss(replace(recipe, **other), dataset, second)) > 2e-3, other
+    if second is not None:
+        assert abs(loss - _expected_loss(recipe, dataset, second, labelled=range(11))) > 2e-3
 
 
-def _expected_loss(recipe: Recipe, dataset: Frames) -> float:
-    stream = TrainingStream(recipe, dataset)
+def _of_two_classes() -> Frames:
+    """A second data set that labels roads and buildings alone."""
+    samples = noise_frames(2, "e")
+    return Frames([replace(one, label=np.where(one.label == 3, 3, 1).astype(np.uint8)) for one in samples])
+
+
+def _expected_loss(
+    recipe: Recipe, dataset: Frames, second: Frames | None, labelled: Sequence[int] = (1, 3)
+) -> float:
+    """The loss of the first step; labels of the second data set choose between the labelled classes."""
+    stream = TrainingStream(recipe, dataset, second)
     images, labels = map(torch.stack, zip(stream[0], stream[1], strict=True))
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     model = TrainingState(recipe, {}).model.train()
@@ -103,11 +139,29 @@ def _expected_loss(recipe: Recipe, dataset: Frames) -> float:
     balanced = np.where(share > 0, np.median(share[share > 0]) / np.maximum(share, 1e-9), 1.0)
     power = {"none": 0.0, "sqrt_median": 0.5, "median": 1.0}[recipe.balance]
     weights = torch.tensor(balanced**power, dtype=torch.float32)
-    loss = cross_entropy(logits, labels, weights, ignore_index=255)
+    hard = HardPixels(recipe.ohem_threshold, recipe.ohem_share) if recipe.ohem_threshold else None
+    region = {"none": lambda *_: torch.tensor(0.0), "lovasz": lovasz_softmax, "dice": dice_loss}[
+        recipe.region
+    ]
+    heads = [(logits, 1.0, recipe.region_weight)]
     if auxiliary is not None:
         large = interpolate(auxiliary, labels.shape[-2:], mode="bilinear")
-        loss = loss + recipe.auxiliary_weight * cross_entropy(large, labels, weights, ignore_index=255)
-    return loss.item()
+        heads.append((large, recipe.auxiliary_weight, 0.0))
+    mass = torch.where(labels == 255, 0.0, weights[labels.clamp(max=10)]).sum()
+    total = 0.0
+    for number, label in enumerate(labels):
+        kept = list(labelled if _is_of_the_second(label) else range(11))
+        ids = torch.full((256,), 255)
+        ids[kept] = torch.arange(len(kept))
+        for head, pixel_weight, region_weight in heads:
+            crop = head[number : number + 1, kept], ids[label][None]
+            total += pixel_weight * pixel_loss(*crop, weights[kept], hard).item() / mass.item()
+            total += region_weight * region(*crop).item() / len(labels)
+    return total
+
+
+def _is_of_the_second(label: torch.Tensor) -> bool:
+    return bool((label == 1).any())
 
 
 @pytest.mark.parametrize(("precision", "kind"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,8 +98,11 @@ def _start(program: list[str], command: list[str]) -> subprocess.Popen[str]:
 
 @pytest.mark.timeout(600)
 def test_two_processes_learn_what_one_learns(command: list[str], tmp_path: Path) -> None:
-    """The same weights to rounding, scores and losses, though the two are stopped midway and go on."""
-    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    """The same weights to rounding, scores and losses, though the two are stopped midway and go on.
+
+    So does a single one that goes on where the two were stopped.
+    """
+    alone, shared, left = (tmp_path / name for name in ("alone", "shared", "left"))
     assert main([*command, str(alone)]) == 0
     slowly = tmp_path / "slowly.py"
     slowly.write_text(SLOWLY)
@@ -113,27 +117,34 @@ def test_two_processes_learn_what_one_learns(command: list[str], tmp_path: Path)
         saved = int(file.metadata()["step"])
     assert 4 <= saved < 12, said
     assert process.returncode != 0 and said.count("interrupted; give the same command again") == 1
+    shutil.copytree(shared, left)
     process = _start(["-m", "--", "sernet_core.cli"], [*command, str(shared)])
     said, _ = process.communicate(timeout=240)
     assert process.returncode == 0 and said.count("complete") == 1, said
     assert {path.name for path in shared.iterdir()} == {path.name for path in alone.iterdir()}
 
-    one, two = (load_file(folder / "state.safetensors") for folder in (alone, shared))
+    assert main([*command, str(left)]) == 0
+    for folder in (shared, left):
+        _assert_alike(alone, folder)
+
+
+def _assert_alike(one: Path, two: Path) -> None:
+    """Weights and their average to rounding, in proportion to how far they have moved; losses and scores."""
+    first, second = (load_file(folder / "state.safetensors") for folder in (one, two))
     start = TrainingState(SMALL, {}).model.state_dict()
-    assert one.keys() == two.keys()
-    for key, value in one.items():
-        if key.startswith("model.") and value.is_floating_point():
-            moved = (value - start[key.removeprefix("model.")]).norm()
-            assert (value - two[key]).norm() <= 5e-3 * moved + 1e-6, key
+    assert first.keys() == second.keys()
+    for key, value in first.items():
+        weights, _, name = key.partition(".")
+        if weights in ("model", "average") and value.is_floating_point():
+            moved = (value - start[name if weights == "model" else f"network.{name}"]).norm()
+            assert (value - second[key]).norm() <= 5e-3 * moved + 1e-6, key
     rows = []
-    for folder in (alone, shared):
+    for folder in (one, two):
         with (folder / "history.csv").open() as file:
             rows.append([(row["step"], float(row["loss"])) for row in csv.DictReader(file)])
     assert [step for step, _ in rows[0]] == [step for step, _ in rows[1]]
     assert [loss for _, loss in rows[0]] == pytest.approx([loss for _, loss in rows[1]], abs=2e-3)
-    scores = [
-        read_info(folder / "model.safetensors").metrics["tree/val"]["miou"] for folder in (alone, shared)
-    ]
+    scores = [read_info(folder / "model.safetensors").metrics["tree/val"]["miou"] for folder in (one, two)]
     assert scores[0] == pytest.approx(scores[1], abs=0.2)
 
 

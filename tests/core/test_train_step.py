@@ -118,6 +118,10 @@ def test_parts_give_the_gradient_of_the_whole(change: dict[str, object], near: f
     assert _distance(_learn(recipe), _learn(replace(recipe, accumulate=4))) > 0.05
 
 
+def test_the_largest_seed_learns() -> None:
+    assert _learn(replace(PLAIN, seed=2**32 - 1), 1).step == 1
+
+
 def test_too_few_crops_for_a_norm_are_named() -> None:
     with pytest.raises(ConfigError, match=r"batch_size: 1 crop\(s\) at once are too few for a norm"):
         _learn(replace(DROPOUT, batch_size=2, accumulate=2), 1)
@@ -198,6 +202,12 @@ def test_what_is_kept_is_calibrated(tmp_path: Path) -> None:
     kept, plain = (load_checkpoint(tmp_path / name / "model.safetensors") for name in ("with", "without"))
     assert torch.equal(kept.network.encoder.conv1.weight, plain.network.encoder.conv1.weight)
     assert not torch.equal(kept.network.encoder.bn1.running_var, plain.network.encoder.bn1.running_var)
+
+
+def test_calibration_sees_whole_batches(tmp_path: Path) -> None:
+    """A norm behind image pooling has nothing to compute from a batch of one crop."""
+    recipe = replace(DROPOUT, steps=2, calibrate=3)
+    assert train(recipe, Frames(noise_frames(3)), [], tmp_path, workers=0)
 
 
 @pytest.mark.parametrize(
