@@ -15,7 +15,7 @@ from sernet_core.datasets import overlaps
 from sernet_core.datasets.base import Sample
 from sernet_core.datasets.files import FileDataset, LabelDecoder, Pair, faults
 from sernet_core.datasets.layouts import Layout, layout_of
-from sernet_core.datasets.selection import sequences
+from sernet_core.datasets.selection import sequence_of
 from sernet_core.errors import ConfigError, InputError, unknown_name
 from sernet_core.labels import IGNORE, ClassSet
 
@@ -148,7 +148,7 @@ def _check_names(layout: Layout, report: SplitReport, pairs: Sequence[Pair]) -> 
         report.problems += overlaps(layout, report.name, {pair.stem for pair in pairs})
     except InputError as error:
         report.problems.append(f"overlaps not checked: {error}")
-    counts = Counter(next(iter(sequences([pair.stem]))) for pair in pairs)
+    counts = Counter(sequence_of(pair.stem) for pair in pairs)
     report.sequences = dict(counts) if len(counts) <= min(_SEQUENCES, max(1, len(pairs) // 2)) else {}
 
 

@@ -67,9 +67,14 @@ def whole(dataset: Dataset) -> Dataset:
     return dataset
 
 
+def sequence_of(stem: str) -> str:
+    """Beginning of a name up to the first underscore: in CamVid the sequence, in Cityscapes the city."""
+    return stem.partition("_")[0]
+
+
 def sequences(stems: Sequence[str]) -> list[str]:
-    """Beginnings of names up to the first underscore: in CamVid the sequence, in Cityscapes the city."""
-    return list(dict.fromkeys(stem.partition("_")[0] for stem in stems))
+    """All that `sequence_of` gives for some names, in their order."""
+    return list(dict.fromkeys(map(sequence_of, stems)))
 
 
 def _matching(dataset: Dataset, prefixes: Sequence[str]) -> set[int]:

@@ -36,6 +36,7 @@ _SHARES = (
     "average_from",
 )
 
+SequenceShares = Literal["by_length", "equally"]
 OptimizerKind = Literal["adamw", "sgd"]
 NormKind = Literal["batch", "synchronised", "frozen_encoder", "frozen"]
 
@@ -54,6 +55,8 @@ class Recipe:
         synthetic_share: Share of crops cut from procedural scenes, 0..1.
         synthetic_size: Width and height at which those scenes are rendered, as the data set's frames are.
         extra_share: Share of crops cut from the second data set of the run, 0..1.
+        sequences: How often the data set's recorded sequences are drawn from (the beginnings of names, see
+            `datasets.selection`): "by_length", every frame as often as any other, or "equally".
         optimizer: "adamw", or "sgd" with momentum.
         momentum: Of SGD.
         nesterov: Whether SGD's momentum looks ahead (Nesterov).
@@ -97,6 +100,7 @@ class Recipe:
     synthetic_share: float = 0.0
     synthetic_size: tuple[int, int] = (480, 360)
     extra_share: float = 0.0
+    sequences: SequenceShares = "by_length"
     optimizer: OptimizerKind = "adamw"
     momentum: float = 0.9
     nesterov: bool = True

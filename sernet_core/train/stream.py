@@ -15,6 +15,7 @@ from torch.utils.data import Dataset as TorchDataset
 from sernet_core import synthetic
 from sernet_core.augment import augment
 from sernet_core.datasets import Dataset, Sample
+from sernet_core.datasets.selection import sequence_of, sequences
 from sernet_core.errors import ConfigError, InputError
 from sernet_core.labels import CAMVID, IGNORE
 from sernet_core.losses import OPEN
@@ -25,7 +26,7 @@ from sernet_core.train.recipe import Recipe
 class TrainingStream(TorchDataset[tuple[Tensor, Tensor]]):
     """Crops of a data set, mixed with procedural scenes and a second data set by the recipe's shares.
 
-    Each pass over a data set has an order of its own.
+    Each pass over a data set, or over a sequence where the recipe draws from all equally, has its own order.
 
     Args:
         recipe: Crop, augmentation, shares and seed.
@@ -50,6 +51,7 @@ class TrainingStream(TorchDataset[tuple[Tensor, Tensor]]):
         self.dataset = dataset
         self.extra = extra
         self._open = OPEN if unlabelled else 0
+        self._sequences = _sequences(dataset, recipe) if dataset is not None else []
         if dataset is None and recipe.synthetic_share < 1:
             raise InputError("no training data: give a data set, or synthetic_share: 1.0 in the recipe")
         difference = dataset.classes.difference(CAMVID) if dataset is not None else ""
@@ -89,17 +91,30 @@ class TrainingStream(TorchDataset[tuple[Tensor, Tensor]]):
             frame = synthetic.random_frame(int(rng.integers(1_000_000)), recipe.synthetic_size)
             return frame.image, frame.label, 0
         if self.extra is not None and drawn < recipe.synthetic_share + recipe.extra_share:
-            return *self._sample(self.extra, number), self._open
-        image, label = self._sample(self.dataset, number)
+            return *self._sample(self.extra, [np.arange(len(self.extra))], number), self._open
+        image, label = self._sample(self.dataset, self._sequences, number)
         if self._objects is not None and rng.random() < recipe.augment.paste:
             image, label = self._objects.paste(image, label, recipe.augment.paste_most, rng)
         return image, label, 0
 
-    def _sample(self, dataset: Dataset, number: int) -> tuple[np.ndarray, np.ndarray]:
-        epoch, position = divmod(number, len(dataset))
-        order = np.random.default_rng([self.recipe.seed, epoch, len(dataset)]).permutation(len(dataset))
-        sample = dataset[int(order[position])]
+    def _sample(
+        self, dataset: Dataset, sequences: Sequence[np.ndarray], number: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Image and label of a frame, from sequences (their frames' indices) that take turns."""
+        turn, place = divmod(number, len(sequences))
+        frames = sequences[place]
+        epoch, position = divmod(turn, len(frames))
+        order = np.random.default_rng([self.recipe.seed, epoch, len(frames)]).permutation(len(frames))
+        sample = dataset[int(frames[order[position]])]
         return sample.image, truth(dataset, sample)
+
+
+def _sequences(dataset: Dataset, recipe: Recipe) -> list[np.ndarray]:
+    """Indices of the frames that are drawn equally often together, int64."""
+    if recipe.sequences == "by_length":
+        return [np.arange(len(dataset))]
+    names = np.array([sequence_of(stem) for stem in dataset.stems])
+    return [np.flatnonzero(names == name) for name in sequences(dataset.stems)]
 
 
 def check_extra(recipe: Recipe, dataset: Dataset | None, extra: Dataset | None) -> None:

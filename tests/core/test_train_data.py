@@ -61,6 +61,20 @@ def test_share_of_the_second_data_set() -> None:
     assert all(torch.equal(stream[number][1], again[number][1]) for number in range(20))
 
 
+def test_sequences_in_turns() -> None:
+    """Equally: each sequence as often as the others, and of each every frame as often as its others."""
+    samples = [replace(one, stem=f"{'a' if i < 2 else 'b'}_{i}") for i, one in enumerate(noise_frames(8))]
+    frames = Frames(samples)
+    assert Recipe(steps=1).sequences == "by_length"
+    for recipe, times in (PLAIN, [3] * 8), (replace(PLAIN, sequences="equally"), [6] * 2 + [2] * 6):
+        frames.asked.clear()
+        stream = TrainingStream(replace(recipe, steps=12), frames)
+        for number in range(24):
+            stream[number]
+        assert [frames.asked.count(stem) for stem in frames.stems] == times
+        assert frames.asked[:8] != sorted(frames.asked[:8])  # in an order of its own
+
+
 def test_a_second_data_set_must_fit() -> None:
     first, second = Frames(noise_frames(3)), _others()
     with pytest.raises(ConfigError, match="give it with --extra"):
