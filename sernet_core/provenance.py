@@ -17,7 +17,7 @@ def lineage(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def saw_val(data: Mapping[str, Any]) -> bool:
-    """Whether `val` of a data set was trained on: by its name, as part of `all`, or as a second data set.
+    """Whether `val` of a data set was trained on: by its name, as part of `all`, or as its own second data set.
 
     A name cannot tell whether `all without PREFIXES`, or `all` of a second data set, has a val in it: neither
     counts, for something was held back.
@@ -26,8 +26,9 @@ def saw_val(data: Mapping[str, Any]) -> bool:
 
 
 def _on_val(run: Mapping[str, Any]) -> bool:
-    first, second = run.get("train") or "", run.get("extra", {}).get("train", "")
-    return "val" in (*run.get("parts", ()), _split(first), _split(second)) or first.endswith("/all")
+    train, extra = run.get("train") or "", run.get("extra", {}).get("train", "")
+    own = train.partition("/")[0]  # the val of other data says nothing of this one's
+    return "val" in (*run.get("parts", ()), _split(train)) or train.endswith("/all") or extra == f"{own}/val"
 
 
 def _split(name: str) -> str:

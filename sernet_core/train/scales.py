@@ -33,7 +33,7 @@ def scale_warnings(recipe: Recipe, datasets: Sequence[Dataset]) -> Iterator[str]
     if recipe.synthetic_share and (
         words := _warning(recipe, "procedural scenes (synthetic_size)", recipe.synthetic_size)
     ):
-        yield f"{words}; the size for scenes is that of the data set's frames"
+        yield f"{words}; render scenes at the size of the data set's frames" if datasets else words
 
 
 def _warning(recipe: Recipe, frames: str, size: tuple[int, int]) -> str:

@@ -100,13 +100,16 @@ class TrainingStream(TorchDataset[tuple[Tensor, Tensor]]):
     def _sample(
         self, dataset: Dataset, sequences: Sequence[np.ndarray], number: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Image and label of a frame, from sequences (their frames' indices) that take turns."""
+        """Image and label of a frame; in each round every sequence, given by its frames, has one turn."""
         turn, place = divmod(number, len(sequences))
-        frames = sequences[place]
+        frames = sequences[self._order(turn, len(sequences))[place]]
         epoch, position = divmod(turn, len(frames))
-        order = np.random.default_rng([self.recipe.seed, epoch, len(frames)]).permutation(len(frames))
-        sample = dataset[int(frames[order[position]])]
+        sample = dataset[int(frames[self._order(epoch, len(frames))[position]])]
         return sample.image, truth(dataset, sample)
+
+    def _order(self, round_: int, count: int) -> np.ndarray:
+        """The order of some things in one of the rounds in which each comes once."""
+        return np.random.default_rng([self.recipe.seed, round_, count]).permutation(count)
 
 
 def _sequences(dataset: Dataset, recipe: Recipe) -> list[np.ndarray]:

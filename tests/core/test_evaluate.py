@@ -125,7 +125,7 @@ def test_a_video_has_its_flicker(small_model: Path, tree: Path, tmp_path: Path) 
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.skipif("SERNET_WHOLE_VAL" not in os.environ, reason="about a minute: make figures")
+@pytest.mark.skipif("SERNET_WHOLE_VAL" not in os.environ, reason="a minute: make figures")
 @pytest.mark.parametrize("model", ["sernet-r50-camvid", "sernet-r29-camvid"])
 @pytest.mark.parametrize("way", [[], ["--engine", "openvino", "--precision", "int8"]], ids=["fp32", "int8"])
 def test_the_stated_figure(model: str, way: list[str], data_root: Path, tmp_path: Path) -> None:

@@ -72,7 +72,22 @@ def test_sequences_in_turns() -> None:
         for number in range(24):
             stream[number]
         assert [frames.asked.count(stem) for stem in frames.stems] == times
-        assert frames.asked[:8] != sorted(frames.asked[:8])  # in an order of its own
+        later = [stem for stem in frames.asked if stem > "b"]
+        assert later[:6] != later[6:12] and sorted(later[:6]) == sorted(
+            later[6:12]
+        )  # each pass has its order
+    turns = [stem[0] for stem in frames.asked]
+    rounds = {"".join(turns[start : start + 2]) for start in range(0, 24, 2)}
+    assert rounds == {"ab", "ba"}
+
+
+def test_frames_that_are_a_sequence_each_are_shuffled() -> None:
+    frames = Frames(noise_frames(8))
+    stream = TrainingStream(replace(PLAIN, sequences="equally", steps=8), frames)
+    for number in range(16):
+        stream[number]
+    first, second = frames.asked[:8], frames.asked[8:]
+    assert sorted(first) == sorted(second) == frames.stems and first != second != frames.stems != first
 
 
 def test_a_second_data_set_must_fit() -> None:
@@ -230,8 +245,9 @@ def test_a_final_run_is_marked(parts: Path, tmp_path: Path, capsys: pytest.Captu
     for name in ("camvid/val without a", "my data/val", "my data/val without a b"):
         assert saw_val({"train": name})
     assert saw_val({"train": "camvid/all"})
-    assert saw_val({"train": "mine/train", "extra": {"train": "camvid/val"}})
-    assert saw_val({"train": None, "teacher": {"data": {"extra": {"train": "camvid/val"}}}})
+    second = {"train": "mine/train without a", "extra": {"train": "mine/val"}}
+    assert saw_val(second) and saw_val({"train": None, "teacher": {"data": second}})
+    assert not saw_val({"train": "mine/train", "extra": {"train": "camvid/val"}})  # nothing of mine
     for name in ("my val/train", "camvid/all without a"):
         assert not saw_val({"train": name, "extra": {"train": "photographs/all"}})
     assert not saw_val(

@@ -13,7 +13,7 @@ from typing import Any
 from sernet_ros import evaluate_bag
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 250.0  # seconds until something counts as failed, on a busy machine
+PATIENCE = 140.0  # seconds until something counts as failed, on a busy machine
 SIZE = (128, 96)
 SECOND = 10**9
 RESULTS = {"report.json", "report.html", "frames.csv", "contact_sheet.jpg", "overlay.webm"}

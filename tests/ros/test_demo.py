@@ -32,7 +32,7 @@ from sernet_ros.recording import IMAGE, MASK, OVERLAY, TRUTH, Received, Recordin
 from sernet_ros.sources import Picture, SyntheticOptions, open_source
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 250.0  # seconds until something counts as failed, on a busy machine
+PATIENCE = 140.0  # seconds until something counts as failed, on a busy machine
 SIZE = (128, 96)
 NAMES = {"sernet_ros.node", "sernet_ros.replay"}
 RESULTS = {"report.json", "report.html", "contact_sheet.jpg", "overlay.webm"}
