@@ -17,7 +17,7 @@ def lineage(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def saw_val(data: Mapping[str, Any]) -> bool:
-    """Whether `val` of a data set was trained on: by its name, as part of `all`, or as its own second data set.
+    """Whether `val` of a data set was trained on: by name, in `all`, or as its own second data set.
 
     A name cannot tell whether `all without PREFIXES`, or `all` of a second data set, has a val in it: neither
     counts, for something was held back.
