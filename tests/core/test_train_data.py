@@ -320,7 +320,7 @@ def test_scenes_of_another_size_than_the_recipe_is_for() -> None:
     recipe = Recipe(steps=1, augment=AugmentConfig(scale=(0.29, 0.87)), synthetic_share=0.5)
     (words,) = scale_warnings(recipe, [Frames([large])])
     assert "procedural scenes (synthetic_size), 480x360, with the pixels of 480x360 (input_size)" in words
-    assert words.endswith("the size for scenes is that of the data set's frames")
+    assert words.endswith("render scenes at the size of the data set's frames")
     for fitting in ({"synthetic_size": (960, 720)}, {"synthetic_share": 0.0}):
         assert not list(scale_warnings(replace(recipe, **fitting), [Frames([large])]))
     assert list(scale_warnings(replace(recipe, synthetic_share=1.0), []))
