@@ -57,7 +57,7 @@ test: setup ## Run all tests
 soak: setup ## Drive the node with 10,000 frames and leave it idle: memory and CPU (about ten minutes)
 	SERNET_SOAK=whole $(RUN) -m pytest -s tests/ros/test_soak.py
 
-figures: setup ## Score the shipped models on the whole of CamVid's val, against README (four minutes; needs SERNET_DATA)
+figures: setup ## Score the shipped models on the whole of CamVid's val, against README (some three minutes; needs SERNET_DATA)
 	SERNET_WHOLE_VAL=1 $(RUN) -m pytest tests/core/test_evaluate.py -k stated
 
 lint: setup ## Check style and formatting

@@ -145,6 +145,8 @@ class Criterion:
 
     def _between_labelled(self, logits: Tensor, target: Tensor) -> Tensor:
         """The logits, with those of unlabelled classes at minus infinity where a label leaves them open."""
+        if not self.unlabelled:
+            return logits
         left_out = logits.new_zeros(logits.shape[1], dtype=torch.bool)
         left_out[list(self.unlabelled)] = True
         return logits.masked_fill((target >= OPEN)[:, None] & left_out[:, None, None], -math.inf)
