@@ -20,7 +20,7 @@ from sernet_core.engines.choose import reference
 from sernet_core.engines.device import lean_network
 from sernet_core.engines.eager import PRECISIONS
 from sernet_core.engines.graph import INPUT, LARGEST, FrameNetwork, export_graph
-from sernet_core.engines.onnx import write_onnx
+from sernet_core.engines.onnx import import_onnxruntime, write_onnx
 from sernet_core.engines.openvino import converted, save, shared_core
 from sernet_core.engines.parity import Parity, likeness, street_frames
 from sernet_core.engines.registry import engine_class
@@ -87,9 +87,7 @@ def _write_onnx(graph: torch.export.ExportedProgram, path: Path, metadata: Metad
 
 
 def _read_onnx(path: Path) -> tuple[Metadata, Runner]:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = import_onnxruntime().InferenceSession(path, providers=["CPUExecutionProvider"])
     return dict(session.get_modelmeta().custom_metadata_map), lambda frame: session.run(
         ["mask"], {INPUT: frame[None]}
     )[0][0]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 
 import numpy as np
 import torch
@@ -28,8 +29,7 @@ class Onnx(Engine):
 
     def __init__(self, source: Source, plan: Plan) -> None:
         super().__init__(source, plan)
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime()
         key = {**source.identity, "shape": "any", "versions": self.versions()}
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = source.threads
@@ -43,6 +43,18 @@ class Onnx(Engine):
         """See `Engine.batch_logits`: of one frame at a time, which the graph is traced with."""
         results = [self._session.run([OUTPUT], {INPUT: frame[None]})[0] for frame in frames]
         return torch.from_numpy(results[0] if len(results) == 1 else np.concatenate(results))
+
+
+def import_onnxruntime() -> ModuleType:
+    """onnxruntime, without its reports: its builds since 1.29 tell their vendor of each session.
+
+    They keep a file and a thread for it. A robot's software must not talk to strangers; whoever wants the
+    reports sets `ORT_DISABLE_TELEMETRY=0`.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
 
 
 def convert(source: Source, path: Path) -> None:

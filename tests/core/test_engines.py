@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from sernet_core.engines.choose import build
 from sernet_core.engines.eager import Eager
 from sernet_core.engines.folding import fold_batch_norms
 from sernet_core.engines.graph import FrameNetwork, export_graph
+from sernet_core.engines.onnx import Onnx
 from sernet_core.engines.openvino import no_reports
 from sernet_core.engines.parity import street_frames
 from sernet_core.engines.plan import Plan
@@ -270,6 +272,17 @@ def test_openvino_is_imported_without_its_reports() -> None:
         "assert convert_impl.tm.__name__.endswith('telemetry_stub'), convert_impl.tm\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_onnxruntime_is_imported_without_its_reports(tmp_path: Path) -> None:
+    if base.missing_packages(Onnx.packages):
+        pytest.skip("onnxruntime is not installed")
+    script = "from sernet_core.engines.onnx import import_onnxruntime\nimport_onnxruntime()"
+    # CI switches the reports off by itself.
+    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    places = {name: str(tmp_path) for name in ("HOME", "XDG_CACHE_HOME")}
+    subprocess.run([sys.executable, "-c", script], check=True, env={**kept, **places})
+    assert not list(tmp_path.rglob("*onnxruntime*"))
 
 
 def test_reports_stay_off_where_two_threads_import_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,8 @@ from sernet_core.runtime import Segmenter
 
 WHOLE = os.environ.get("SERNET_SOAK") == "whole"
 GROWTH = 20e6  # bytes
+FEW = 5
+"""Threads or files that may come and go by themselves; one kept for each frame would be hundreds."""
 BUILDING = 20 * PATIENCE
 """Seconds for `auto`, the default, to build engines and choose one."""
 ON_CPU: dict[str, Any] = {"device": "cpu", "patience": BUILDING}
@@ -58,7 +60,7 @@ def soak(one: Live, frames: int, size: tuple[int, int], heard: Sequence[list[Ima
     after = measured()
     print(f"{frames} frames: memory {memory / 1e6:.1f} -> {after[0] / 1e6:.1f} MB")
     assert after[0] - memory < GROWTH
-    assert after[1] <= threads and after[2] <= files
+    assert after[1] <= threads + FEW and after[2] <= files + FEW
     one.counted("answered", frames)
     values = one.values()
     assert values["failed"] == values["rejected"] == values["incomplete"] == "0"
