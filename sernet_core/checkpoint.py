@@ -108,9 +108,18 @@ def _check_data(data: Any) -> None:
         raise ConfigError(f"data: encoder must have file and sha256, is {encoder!r}")
     for role in ("started_from", "teacher"):
         if (before := data.get(role)) is not None:
-            if not isinstance(before, Mapping):
-                raise ConfigError(f"data: {role} must be a mapping, is {before!r}")
-            _check_data(before.get("data"))
+            _check_model(role, before)
+    averaged = data.get("averaged", [])
+    if not isinstance(averaged, list):
+        raise ConfigError(f"data: averaged must be a list of models, is {averaged!r}")
+    for before in averaged:
+        _check_model("averaged", before)
+
+
+def _check_model(role: str, model: Any) -> None:
+    if not isinstance(model, Mapping):
+        raise ConfigError(f"data: {role} must be a mapping, is {model!r}")
+    _check_data(model.get("data"))
 
 
 @dataclass(frozen=True)

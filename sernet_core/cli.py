@@ -18,6 +18,7 @@ COMMANDS = {
     "inspect": "look at the gates and features inside of a model",
     "data": "check and describe a data set",
     "train": "train a network, or go on with an interrupted run",
+    "average": "average the weights of models that were fine-tuned from one",
     "ablate": "train variants of the network, and say what each part brings",
     "engines": "list what can run the network on this machine",
     "export": "write a model as a file for other runtimes",

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 ROLES = ("started_from", "teacher")
 
 
 def lineage(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The `data` of a model's metadata, and of every model that its training started from or learned from."""
+    """The `data` of a model's metadata, and of every model that it was made from or learned from."""
     yield data
-    for role in ROLES:
-        if before := data.get(role):
-            yield from lineage(before.get("data", {}))
+    for before in _models_of(data, ROLES):
+        yield from lineage(before.get("data", {}))
+
+
+def ancestors(data: Mapping[str, Any]) -> Iterator[str]:
+    """SHA-256 of every model whose weights a model goes on from, as far as they were recorded."""
+    for before in _models_of(data, ("started_from",)):
+        if digest := before.get("sha256"):
+            yield digest
+        yield from ancestors(before.get("data", {}))
+
+
+def _models_of(data: Mapping[str, Any], roles: Iterable[str]) -> list[Mapping[str, Any]]:
+    """What a model's metadata has of the models in these roles, and of those that it is the average of."""
+    return [data[role] for role in roles if data.get(role)] + list(data.get("averaged", ()))
 
 
 def saw_val(data: Mapping[str, Any]) -> bool:
@@ -43,5 +55,7 @@ def saw_scenes(data: Mapping[str, Any]) -> bool:
 
 def pretrained_encoder(data: Mapping[str, Any]) -> Mapping[str, str] | None:
     """File and sha256 of the pretrained encoder of a model, or of the one that its training started from."""
-    before = data.get("started_from")
-    return data.get("encoder") or (pretrained_encoder(before.get("data", {})) if before else None)
+    if encoder := data.get("encoder"):
+        return dict(encoder)
+    before = (pretrained_encoder(model.get("data", {})) for model in _models_of(data, ("started_from",)))
+    return next(filter(None, before), None)

@@ -50,6 +50,8 @@ def _describe(path: Path) -> list[str]:
     ]
     if saw_val(info.data):
         lines.append("  final     run on val too: no part of the data was held back to choose by")
+    if averaged := info.data.get("averaged"):
+        lines.append(f"  average   of {', '.join(map(_file, averaged))}")
     if extra := info.data.get("extra"):
         masked = extra.get("masked")
         by = f", its gaps masked by {_file(masked)}" if masked else ""

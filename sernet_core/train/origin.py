@@ -49,16 +49,24 @@ def describe_origin(
         origin["encoder"] = {"file": encoder.name, "sha256": weights_sha256(encoder)}
     for role, model in (("started_from", start), ("teacher", teacher)):
         if model is not None:
-            before: Mapping[str, Any] = model.info.data
-            origin[role] = {
-                "file": model.path.name,
-                "sha256": weights_sha256(model.path),
-                "recipe": dict(model.info.recipe),
-                "data": {key: value for key, value in before.items() if key != "stems"},
-            }
+            origin[role] = describe_model(model)
     seen = trained_on(recipe, dataset, start, teacher, extra)
     origin["stems"] = sorted({stem for data in seen.values() for stem in data.get("stems", ())})
     return origin
+
+
+def describe_model(model: Checkpoint) -> dict[str, Any]:
+    """What a model keeps of another that it was made from; of its training list it makes one with its own.
+
+    Raises:
+        CheckpointError: Its file cannot be read.
+    """
+    return {
+        "file": model.path.name,
+        "sha256": weights_sha256(model.path),
+        "recipe": dict(model.info.recipe),
+        "data": {key: value for key, value in model.info.data.items() if key != "stems"},
+    }
 
 
 def trained_on(
