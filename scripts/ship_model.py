@@ -15,7 +15,6 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from sernet_core.calibration import fit_temperature, reliability, sample_logits
 from sernet_core.checkpoint import SHIPPED, load_checkpoint, save_checkpoint
 from sernet_core.datasets import Dataset, open_dataset
 from sernet_core.engines.base import Source
@@ -23,6 +22,7 @@ from sernet_core.engines.cache import EngineCache, default_folder
 from sernet_core.evaluate import evaluate
 from sernet_core.provenance import saw_val
 from sernet_core.runtime import Segmenter
+from sernet_core.temperature import calibrate
 
 
 def main() -> None:
@@ -56,10 +56,8 @@ def main() -> None:
 
 def _fit(model: Path, val: Dataset) -> float:
     """The temperature of a model's confidence, by a split that it has not seen."""
-    logits, labels = sample_logits(Source.load(model, EngineCache(default_folder())), val)
-    temperature = fit_temperature(logits, labels)
-    for value in (1.0, temperature):
-        print(f"temperature {value:.3f}: ECE {reliability(logits, labels, value).ece:.2f} %")
+    temperature, without, calibrated = calibrate(Source.load(model, EngineCache(default_folder())), val)
+    print(f"temperature {temperature:.3f}: ECE {calibrated.ece:.2f} %, {without.ece:.2f} % without it")
     return temperature
 
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "data": "check and describe a data set",
     "train": "train a network, or go on with an interrupted run",
     "average": "average the weights of models that were fine-tuned from one",
+    "calibrate": "fit the temperature of a model's confidence",
     "ablate": "train variants of the network, and say what each part brings",
     "engines": "list what can run the network on this machine",
     "export": "write a model as a file for other runtimes",

@@ -13,23 +13,23 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
+
+from sernet_core.commands.options import model_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `sernet average`."""
     parser.add_argument("models", nargs="+", metavar="MODEL", help="path or name of a model; two or more")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write, .safetensors")
+    parser.add_argument(
+        "--out", type=model_file, required=True, metavar="FILE", help="file to write, .safetensors"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Average and say what was written."""
     from sernet_core.averaging import average_models, share_a_start
     from sernet_core.checkpoint import load_checkpoint, save_checkpoint
-    from sernet_core.errors import ConfigError
 
-    if args.out.suffix != ".safetensors":
-        raise ConfigError(f"--out {args.out}: must end in .safetensors")
     models = [load_checkpoint(model) for model in args.models]
     network, info = average_models(models)
     if not share_a_start(models):

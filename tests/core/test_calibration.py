@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from sernet_core.calibration import Reliability, fit_temperature, reliability, sample_logits
+from sernet_core.calibration import Reliability, reliability
 from sernet_core.checkpoint import load_checkpoint, save_checkpoint
+from sernet_core.cli import main
 from sernet_core.datasets import open_dataset
 from sernet_core.engines.base import Source
 from sernet_core.engines.cache import EngineCache
 from sernet_core.errors import ConfigError
 from sernet_core.runtime import Segmenter
+from sernet_core.temperature import fit_temperature, sample_logits
 
 
 def drawn(temperature: float, count: int = 40_000) -> tuple[torch.Tensor, torch.Tensor]:
@@ -83,6 +85,34 @@ def test_the_temperature_moves_the_confidence_and_not_the_mask(small_model: Path
     np.testing.assert_array_equal(plain.mask, heated.mask)
     assert plain.confidence is not None and heated.confidence is not None
     assert heated.confidence.mean() < plain.confidence.mean() - 1
+
+
+def test_calibrate_writes_a_copy_with_the_temperature(
+    small_model: Path, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / "calibrated.safetensors"
+    command = ["calibrate", "--data", str(tree), "--split", "val", "--out", str(out), "--model"]
+    before = load_checkpoint(small_model)
+    assert main([*command, str(small_model)]) == 0
+    after = load_checkpoint(out)
+    source = Source.load(small_model, EngineCache(tmp_path))
+    temperature = fit_temperature(*sample_logits(source, open_dataset(tree, "val"), quiet=True))
+    assert after.info == replace(before.info, temperature=temperature) and temperature != 1.0
+    for key, value in before.network.state_dict().items():
+        torch.testing.assert_close(after.network.state_dict()[key], value)
+    assert f"temperature {temperature:.3f}" in capsys.readouterr().out
+
+
+def test_calibrate_refuses_frames_that_were_trained_on(
+    small_model: Path, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    checkpoint, seen = load_checkpoint(small_model), tmp_path / "seen.safetensors"
+    stems = list(open_dataset(tree, "val").stems)
+    save_checkpoint(seen, checkpoint.network, replace(checkpoint.info, data={"stems": stems[:1]}))
+    out = tmp_path / "calibrated.safetensors"
+    assert main(["calibrate", "--model", str(seen), "--data", str(tree), "--out", str(out)]) == 2
+    assert "are in the training list of seen.safetensors" in capsys.readouterr().err
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), "warm"])
