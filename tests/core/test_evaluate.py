@@ -73,6 +73,16 @@ def test_command_writes_the_figures(
     page = (out / "report.html").read_text()
     assert f"{metrics['miou']:.2f}" in page and "The worst frames" in page
     assert "http:" not in page and "https:" not in page and "<script" not in page
+    counts = np.array(metrics["confusion"])
+    assert counts.sum() == valid.sum()
+    assert list(np.diag(counts)) == [(valid & (truth == k) & (mask == k)).sum() for k in range(11)]
+    curve = metrics["calibration"]
+    for one in (curve, curve["without_temperature"]):
+        assert sum(bin["pixels"] for bin in one["bins"]) == valid.sum()
+        off = sum(abs(bin["confidence"] - bin["accuracy"]) * bin["pixels"] for bin in one["bins"])
+        assert one["ece"] == pytest.approx(off / valid.sum(), abs=1e-3)
+    for part in ("Can the confidence be believed?", "what the pixels of each true class were taken for"):
+        assert part in page
     assert "no video" in page, "random labels are no neighbours, whatever their names"
     assert (out / "worst.jpg").read_bytes()[:2] == b"\xff\xd8"
 

@@ -41,6 +41,7 @@ def test_run_leaves_model_history_and_curves(tree: Path, tmp_path: Path) -> None
         "model.safetensors",
         "history.csv",
         "curves.png",
+        "samples",
     }
     info = read_info(folder / "model.safetensors")
     assert info.data["stems"] == ["f0", "f1", "f2"] and info.recipe["steps"] == 6 and info.notice == "test"
@@ -94,6 +95,65 @@ def test_killed_and_resumed_equals_uninterrupted(tree: Path, tmp_path: Path) -> 
     one, two = (load_file(folder / "state.safetensors") for folder in (whole, broken))
     assert one.keys() == two.keys()
     assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What an undisturbed process leaves."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    assert _run_and_die(folder, "never") == 0
+    return folder
+
+
+MOMENTS = {  # what to replace, and the file whose turn it is when the process dies; "" is any
+    "while the second state is written": ("sernet_core.storage.move_into_place", "state.safetensors", 2),
+    "in the second validation": ("sernet_core.train.validate.evaluate", "", 2),
+    "between model and best": ("sernet_core.train.validate.save_checkpoint", "best.safetensors", 1),
+    "before the history is written": ("sernet_core.storage.move_into_place", "history.csv", 1),
+}
+
+
+def _run_and_die(folder: Path, moment: str) -> int:
+    """Train in a process that kills itself at a moment; its exit status."""
+    target, name, turn = MOMENTS.get(moment, ("", "", 0))
+    script = (
+        "import importlib, os, signal, sys, torch\nfrom dataclasses import replace\n"
+        "from pathlib import Path\n"
+        "from small_run import SMALL, Frames, noise_frames\nfrom sernet_core.train import train\n"
+        "torch.set_num_threads(1)\nfolder, target, name, turn = sys.argv[1:]\nturns = []\n"
+        "if target:\n"
+        "    module, _, function = target.rpartition('.')\n"
+        "    module = importlib.import_module(module)\n"
+        "    before = getattr(module, function)\n"
+        "    def deadly(*args, **more):\n"
+        "        if not name or any(getattr(one, 'name', '') == name for one in args):\n"
+        "            turns.append(1)\n"
+        "            if len(turns) == int(turn):\n"
+        "                os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return before(*args, **more)\n"
+        "    setattr(module, function, deadly)\n"
+        "recipe = replace(SMALL, steps=8, validate_every=4, synthetic_share=0.0)\n"
+        "train(recipe, Frames(noise_frames(3)), [Frames(noise_frames(2, 'v'), 'other')], Path(folder),"
+        " workers=0, save_every=2)\n"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
+    command = [sys.executable, "-c", script, str(folder), target, name, str(turn)]
+    return subprocess.run(command, env=environment, timeout=300, cwd=Path(__file__).parents[2]).returncode
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_at_a_bad_moment(moment: str, whole_run: Path, tmp_path: Path) -> None:
+    """Nothing is lost or broken, and what is resumed ends as what was never disturbed."""
+    folder = tmp_path / "run"
+    assert _run_and_die(folder, moment) == -signal.SIGKILL
+    for path in folder.glob("[a-z]*.safetensors"):
+        load_file(path)  # whole, or not there
+    assert _run_and_die(folder, "never") == 0
+    for name in ("state", "model", "best"):
+        one, two = (load_file(run / f"{name}.safetensors") for run in (whole_run, folder))
+        assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one), name
+    assert (folder / "history.csv").read_text() == (whole_run / "history.csv").read_text()
 
 
 @pytest.mark.timeout(600)

@@ -255,7 +255,7 @@ def test_a_run_outlives_a_history_that_cannot_be_written(
     monkeypatch.setattr(log, "write_atomically", full)
     assert train(replace(PLAIN, steps=1), Frames(noise_frames(2)), [], tmp_path, workers=0)
     assert "warning: " in capsys.readouterr().out
-    assert {path.name for path in tmp_path.iterdir()} == {"state.safetensors", "model.safetensors"}
+    assert {path.name for path in tmp_path.iterdir()} == {"state.safetensors", "model.safetensors", "samples"}
 
 
 def test_scenes_alone_leave_no_claim_of_a_data_set(tmp_path: Path) -> None:
@@ -263,5 +263,6 @@ def test_scenes_alone_leave_no_claim_of_a_data_set(tmp_path: Path) -> None:
     train(recipe, Frames(noise_frames(2)), [], tmp_path, workers=0)
     data = read_info(tmp_path / "model.safetensors").data
     assert data["train"] is None and data["stems"] == [] and data["class_weights"] == "memory"
+    assert not (tmp_path / "samples").exists()
     with pytest.raises(CheckpointError, match="another recipe, data set"):
         train(recipe, Frames(noise_frames(2), name="other"), [], tmp_path, workers=0)

@@ -334,6 +334,12 @@ def test_samples_of_each_validation(tmp_path: Path) -> None:
     assert read_unchanged(tmp_path / "samples/street-val-000002.png").shape[1] > 1000
 
 
+def test_a_run_of_which_nothing_is_scored_shows_frames_of_its_own(tmp_path: Path) -> None:
+    train(replace(PLAIN, steps=2, validate_every=1), Frames(noise_frames(2)), [], tmp_path, workers=0)
+    names = {path.name for path in (tmp_path / "samples").iterdir()}
+    assert names == {"memory-000001.png", "memory-000002.png"}
+
+
 class _Writer:
     """Stands in for TensorBoard's writer."""
 
