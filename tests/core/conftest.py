@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,12 @@ def one_thread() -> None:
 def slim(monkeypatch: pytest.MonkeyPatch) -> None:
     """Depth 18 with an eighth of its weights: a run of a few steps mostly makes, copies and stores these."""
     monkeypatch.setitem(DEPTHS, 18, replace(DEPTHS[18], widths=(64, 72, 80, 96)))
+
+
+@pytest.fixture(autouse=True)
+def no_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run leaves the same files whether TensorBoard is installed or not."""
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
 
 
 @pytest.fixture(scope="session")

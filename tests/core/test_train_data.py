@@ -383,6 +383,19 @@ def test_events_for_tensorboard_where_it_is_installed(tensorboard: type[_Writer]
     assert rates[4] == pytest.approx(recipe.rate * recipe.rate_factor(3))
 
 
+def test_tensorboard_reads_the_events(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard")
+    recipe = replace(PLAIN, steps=4, validate_every=2)
+    train(recipe, Frames(noise_frames(2)), [Frames(noise_frames(2, "v"), "street/val")], tmp_path, workers=0)
+    found = events.EventAccumulator(str(tmp_path / "events")).Reload()
+    assert set(found.Tags()["scalars"]) == {"loss", "rate", "miou/street/val"}
+    scores = [(event.step, event.value) for event in found.Scalars("miou/street/val")]
+    assert [step for step, _ in scores] == [2, 4]
+    kept = read_info(tmp_path / "model.safetensors").metrics["street/val"]["miou"]
+    assert scores[-1][1] == pytest.approx(kept, abs=1e-3)
+
+
 def test_no_tensorboard_is_no_obstacle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     assert train(PLAIN, Frames(noise_frames(2)), [], tmp_path, workers=0)
