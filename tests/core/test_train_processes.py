@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -40,6 +41,21 @@ encoder_rate: 2.0e-3
 warmup_steps: 2
 batch_norm: frozen
 region: dice
+"""
+
+# AdamW's first steps have one size in every weight: where a gradient is next to none, rounding turns them round.
+DISTILLED = """
+steps: 3
+validate_every: 3
+batch_size: 4
+network: {depth: 18, dbn_rates: [1, 2, 3]}
+augment: {crop: [96, 64]}
+input_size: [96, 64]
+warmup_steps: 1
+batch_norm: frozen
+synthetic_share: 0.0
+extra_share: 0.5
+distil_weight: 2.0
 """
 
 # `sernet` with time to stop it midway.
@@ -121,15 +137,43 @@ def test_two_processes_learn_what_one_learns(command: list[str], tmp_path: Path)
     process = _start(["-m", "--", "sernet_core.cli"], [*command, str(shared)])
     said, _ = process.communicate(timeout=240)
     assert process.returncode == 0 and said.count("complete") == 1, said
-    assert {path.name for path in shared.iterdir()} == {path.name for path in alone.iterdir()}
+    # The processes write events where TensorBoard is installed, this one never does.
+    assert {path.name for path in shared.iterdir()} - {"events"} == {path.name for path in alone.iterdir()}
 
     assert main([*command, str(left)]) == 0
     for folder in (shared, left):
         _assert_alike(alone, folder)
 
 
-def _assert_alike(one: Path, two: Path) -> None:
-    """Weights and their average to rounding, in proportion to how far they have moved; losses and scores."""
+@pytest.mark.timeout(600)
+def test_a_teacher_and_a_second_data_set_in_two_processes(
+    command: list[str], small_model: Path, tmp_path: Path
+) -> None:
+    """As the real-time model is trained, but for what a process takes from its own crops alone."""
+    recipe = command[command.index("--recipe") + 1]
+    Path(recipe).write_text(DISTILLED)
+    second = tmp_path / "second"
+    for sample in noise_frames(4, "e"):
+        assert sample.label is not None
+        for kind, pixels in (("images", sample.image), ("labels", np.where(sample.label == 3, 3, 1))):
+            path = second / "train" / kind / f"{sample.stem}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(path), pixels.astype(np.uint8))
+    model = str(small_model)
+    given = ["--teacher", model, "--extra", f"{second}:train", "--extra-model", model, *command]
+    given = ["train", *(word for word in given if word != "train")]
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    assert main([*given, str(alone)]) == 0
+    process = _start(["-m", "--", "sernet_core.cli"], [*given, str(shared)])
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    one, two = (read_info(folder / "model.safetensors").data for folder in (alone, shared))
+    assert one == two and one["extra"]["masked"]["file"] == small_model.name and one["teacher"]
+    _assert_alike(alone, shared, near=0.05)
+
+
+def _assert_alike(one: Path, two: Path, near: float = 5e-3) -> None:
+    """Weights and their average to `near` of how far they have moved; losses and scores."""
     first, second = (load_file(folder / "state.safetensors") for folder in (one, two))
     start = TrainingState(SMALL, {}).model.state_dict()
     assert first.keys() == second.keys()
@@ -137,7 +181,7 @@ def _assert_alike(one: Path, two: Path) -> None:
         weights, _, name = key.partition(".")
         if weights in ("model", "average") and value.is_floating_point():
             moved = (value - start[name if weights == "model" else f"network.{name}"]).norm()
-            assert (value - second[key]).norm() <= 5e-3 * moved + 1e-6, key
+            assert (value - second[key]).norm() <= near * moved + 1e-6, key
     rows = []
     for folder in (one, two):
         with (folder / "history.csv").open() as file:
