@@ -43,7 +43,7 @@ batch_norm: frozen
 region: dice
 """
 
-# AdamW's first steps have one size in every weight: where a gradient is next to none, rounding turns them round.
+# AdamW's first steps have one size in every weight: where a gradient is almost none, rounding turns them.
 DISTILLED = """
 steps: 3
 validate_every: 3
