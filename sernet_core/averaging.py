@@ -1,8 +1,9 @@
 """The average of several models' weights as one model, which costs what one of them does.
 
 Source: Wortsman et al., "Model soups: averaging weights of multiple fine-tuned models improves accuracy
-without increasing inference time", ICML 2022: the uniform soup. It holds for models that were fine-tuned
-from the same one; between others the average is mostly worse than either.
+without increasing inference time", ICML 2022: the uniform soup, of models that were fine-tuned from the same
+one. The batch norms' statistics are averaged too: they are those of augmented crops, which frames as they are
+cannot replace (docs/training.md has the figure).
 """
 
 from __future__ import annotations

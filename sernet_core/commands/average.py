@@ -1,8 +1,9 @@
 """Average the weights of several models into one that costs what one of them does.
 
-For models that were fine-tuned from the same one, with other seeds or settings: their average is mostly a
-little better than each of them, on other streets too. Between models with no common start it is mostly
-worthless, and there is a warning. Score what comes out; its confidence is uncalibrated.
+For models that were fine-tuned from the same one, with other seeds or settings: their average is often better
+than each of them, above all on other streets (docs/training.md has figures). Between models with no common
+start there is nothing to expect, and there is a warning. Score what comes out, and calibrate it: its
+confidence has lost its temperature.
 
 example:
   sernet average sernet-r50-camvid RUN/model.safetensors --out averaged.safetensors

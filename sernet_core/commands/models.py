@@ -7,7 +7,7 @@ the shipped ones.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +50,11 @@ def _describe(path: Path) -> list[str]:
     ]
     if saw_val(info.data):
         lines.append("  final     run on val too: no part of the data was held back to choose by")
-    if averaged := info.data.get("averaged"):
+    averaged = info.data.get("averaged", [])
+    if averaged:
         lines.append(f"  average   of {', '.join(map(_file, averaged))}")
-    if extra := info.data.get("extra"):
-        masked = extra.get("masked")
-        by = f", its gaps masked by {_file(masked)}" if masked else ""
-        lines.append(f"  extra     {100 * extra['share']:.0f} % of the crops from {extra['train']}{by}")
-    if before := info.data.get("started_from"):
-        lines.append(f"  from      {_file(before)}")
-    if teacher := info.data.get("teacher"):
-        lines.append(f"  teacher   {_file(teacher)}")
+    runs = [info.data, *(model.get("data", {}) for model in averaged)]
+    lines += dict.fromkeys(line for run in runs for line in _made_from(run))  # each once
     if encoder := pretrained_encoder(info.data):
         lines.append(f"  encoder   from {_file(encoder)}")
     for dataset, scores in info.metrics.items():
@@ -69,6 +64,18 @@ def _describe(path: Path) -> list[str]:
     if made := read_quantised(path):
         lines.append(f"  int8      {made.path.name} ({made.size_mb:.1f} MB), {made.words}")
     return [*lines, f"  terms     {info.notice or 'none stated'}"]
+
+
+def _made_from(run: Mapping[str, Any]) -> Iterator[str]:
+    """What a run had besides its training frames."""
+    if extra := run.get("extra"):
+        masked = extra.get("masked")
+        by = f", its gaps masked by {_file(masked)}" if masked else ""
+        yield f"  extra     {100 * extra['share']:.0f} % of the crops from {extra['train']}{by}"
+    if before := run.get("started_from"):
+        yield f"  from      {_file(before)}"
+    if teacher := run.get("teacher"):
+        yield f"  teacher   {_file(teacher)}"
 
 
 def _file(model: Mapping[str, Any]) -> str:
