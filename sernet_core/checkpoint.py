@@ -43,7 +43,7 @@ class CheckpointInfo:
         std: Of RGB in 0..1, divides the input.
         temperature: Divides the logits before the confidence is taken, see `calibration`.
         notice: Terms under which the weights may be used.
-        recipe: Settings of the training run.
+        recipe: Settings of the training run; empty for an average, whose models have theirs in `data`.
         data: What it was trained on; `stems` lists the training frames of all data sets by name.
         metrics: Figures measured on this file's weights, by data set, each with precision and input size.
     """

@@ -22,22 +22,22 @@ pytestmark = pytest.mark.timeout(600)
 
 MODEL = SHIPPED / "sernet-r29-camvid.safetensors"
 AGREEMENT = 0.995  # of each frame's pixels
-# Points of mIoU on these frames: 0.14 on an AMD EPYC with AVX-512 VNNI; 0.5 is the most that int8 may cost on
+# Points of mIoU on these frames: 0.09 on an AMD EPYC with AVX-512 VNNI; 0.5 is the most that int8 may cost on
 # all of val. What lies between is for processors that round otherwise.
 LOST = 0.3
 
 
 @pytest.fixture(scope="module")
 def samples(data_root: Path) -> list[Sample]:
-    """Every ninth labelled frame that no model was trained on."""
+    """Every third labelled frame that no model was trained on."""
     dataset = open_dataset(data_root / "camvid", "val")
-    return [dataset[index] for index in range(0, len(dataset), 9)]
+    return [dataset[index] for index in range(0, len(dataset), 3)]
 
 
 @pytest.fixture(scope="module")
 def eagers(samples: list[Sample]) -> list[np.ndarray]:
-    """Eager's masks of every fourth of them."""
-    return masks(samples[::4], "eager")
+    """Eager's masks of every twelfth of them."""
+    return masks(samples[::12], "eager")
 
 
 def masks(samples: Sequence[Sample], engine: str, precision: str = "fp32") -> list[np.ndarray]:
@@ -59,7 +59,7 @@ def miou(samples: Sequence[Sample], found: Sequence[np.ndarray]) -> float:
 def test_masks_are_eagers(engine: str, samples: list[Sample], eagers: list[np.ndarray]) -> None:
     if obstacle := engine_class(engine).obstacle("cpu", "fp32"):
         pytest.skip(f"engine {engine}: {obstacle}")
-    pairs = zip(masks(samples[::4], engine), eagers, strict=True)
+    pairs = zip(masks(samples[::12], engine), eagers, strict=True)
     assert min((found == wanted).mean() for found, wanted in pairs) >= AGREEMENT
 
 
