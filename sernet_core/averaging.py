@@ -9,7 +9,7 @@ cannot replace (docs/training.md has the figure).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -68,8 +68,13 @@ def share_a_start(models: Sequence[Checkpoint]) -> bool:
 
 def _difference(one: CheckpointInfo, other: CheckpointInfo) -> str:
     """What keeps two models from being averaged, or nothing."""
-    if one.network != other.network:
+    if type(one.network) is not type(other.network):
         return f"the networks differ: {one.network} and {other.network}"
+    if one.network != other.network:
+        settings = (asdict(network) for network in (one.network, other.network))
+        pairs = zip(*(values.items() for values in settings), strict=True)
+        differing = (f"{key} {value} and {its}" for (key, value), (_, its) in pairs if value != its)
+        return f"the networks differ: {', '.join(differing)}"
     if difference := one.classes.difference(other.classes):
         return f"the classes differ: {difference}"
     if one.input_size != other.input_size:

@@ -85,7 +85,7 @@ def test_models_without_a_common_start_are_warned_of(tmp_path: Path, capsys: pyt
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        (replace(INFO, network=replace(CONFIG, gate="fixed")), "the networks differ"),
+        (replace(INFO, network=replace(CONFIG, gate="fixed")), "the networks differ: gate learned and fixed"),
         (replace(INFO, classes=replace(CAMVID, names=CAMVID.names[::-1])), "the classes differ"),
         (replace(INFO, input_size=(64, 64)), "the inputs differ"),
         (replace(INFO, mean=(0.5, 0.5, 0.5)), "normalisations"),
