@@ -68,13 +68,11 @@ def share_a_start(models: Sequence[Checkpoint]) -> bool:
 
 def _difference(one: CheckpointInfo, other: CheckpointInfo) -> str:
     """What keeps two models from being averaged, or nothing."""
-    if type(one.network) is not type(other.network):
-        return f"the networks differ: {one.network} and {other.network}"
     if one.network != other.network:
-        settings = (asdict(network) for network in (one.network, other.network))
-        pairs = zip(*(values.items() for values in settings), strict=True)
-        differing = (f"{key} {value} and {its}" for (key, value), (_, its) in pairs if value != its)
-        return f"the networks differ: {', '.join(differing)}"
+        ours, theirs = asdict(one.network), asdict(other.network)
+        pairs = {key: (ours.get(key), theirs.get(key)) for key in ours | theirs}
+        words = (f"{key} {value} and {its}" for key, (value, its) in pairs.items() if value != its)
+        return f"the networks differ: {', '.join(words)}"
     if difference := one.classes.difference(other.classes):
         return f"the classes differ: {difference}"
     if one.input_size != other.input_size:

@@ -21,6 +21,7 @@ from torch import Tensor
 from sernet_core.errors import CheckpointError, ConfigError, InputError, unknown_name
 from sernet_core.labels import ClassSet
 from sernet_core.network import build_network, read_config
+from sernet_core.provenance import ROLES
 from sernet_core.segmentation_network import MIN_SIZE, SegmentationNetwork
 from sernet_core.storage import write_atomically
 
@@ -106,7 +107,7 @@ def _check_data(data: Any) -> None:
         isinstance(encoder, Mapping) and all(isinstance(encoder.get(key), str) for key in ("file", "sha256"))
     ):
         raise ConfigError(f"data: encoder must have file and sha256, is {encoder!r}")
-    for role in ("started_from", "teacher"):
+    for role in ROLES:
         if (before := data.get(role)) is not None:
             _check_model(role, before)
     averaged = data.get("averaged", [])

@@ -102,8 +102,7 @@ class Validator:
                     return None
                 metrics[dataset.name] = {**matrix.summary(), **how}
                 self._draw(segmenter, dataset, f": {matrix.miou:.2f} % mIoU", warn)
-            if not self._splits:
-                self._draw_trained_on(segmenter, warn)
+            self._draw_trained_on(segmenter, warn)
         info = replace(info, metrics=metrics)
         save_checkpoint(self._folder / MODEL, network, info)
         if self._is_best(metrics):
@@ -119,13 +118,13 @@ class Validator:
         with self._segmenter(self._network(), self._info()) as segmenter:
             for dataset in self._splits:
                 self._draw(segmenter, dataset, "", warn)
-            if not self._splits:
-                self._draw_trained_on(segmenter, warn)
+            self._draw_trained_on(segmenter, warn)
 
     def _draw_trained_on(self, segmenter: Segmenter, warn: Callable[[str], object]) -> None:
         """A look at a run of which nothing is scored, as of one on train and val."""
-        if self._stream.dataset is not None and self._state.recipe.synthetic_share < 1:
-            self._draw(segmenter, self._stream.dataset, ", trained on", warn)
+        dataset = self._stream.dataset if self._state.recipe.synthetic_share < 1 else None
+        if dataset is not None and not self._splits:
+            self._draw(segmenter, dataset, ", trained on", warn)
 
     @contextmanager
     def _segmenter(self, network: SernetFormer, info: CheckpointInfo) -> Iterator[Segmenter]:
