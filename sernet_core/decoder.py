@@ -11,6 +11,7 @@ from torch.nn import functional
 from sernet_core.blocks import BoostedConv, GateKind, conv_bn
 
 Fusion = Literal["concat", "add", "gated"]
+Lateral = Literal["none", "skip", "context"]
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -31,17 +32,26 @@ class AttentionFusion(nn.Module):
         channels: w.
         gate: Kind of the boosted convolutions' gates.
         strides: Stride of each boosted convolution; empty: the projection alone, the network without it.
+        lateral: Channels of a second input, added to the projection of the first; 0: there is none.
     """
 
-    def __init__(self, inputs: int, channels: int, gate: GateKind, strides: tuple[int, ...]) -> None:
+    def __init__(
+        self, inputs: int, channels: int, gate: GateKind, strides: tuple[int, ...], lateral: int = 0
+    ) -> None:
         super().__init__()
         self.project = conv_bn(inputs, channels, 1)
+        self.lateral = conv_bn(lateral, channels, 1) if lateral else None
         self.boost = nn.Sequential(*(BoostedConv(channels, gate, stride=stride) for stride in strides))
 
-    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """(N, inputs, h, w) to (N, channels, *size)."""
-        x = resize(functional.relu(self.project(x)), size)
+    def forward(self, x: Tensor, size: tuple[int, int], second: Tensor | None = None) -> Tensor:
+        """(N, inputs, h, w), and (N, lateral, ...) where there is one, to (N, channels, *size)."""
+        x = self.enter(x, size, second)
         return x + resize(self.boost(x), size) if len(self.boost) else x
+
+    def enter(self, x: Tensor, size: tuple[int, int], second: Tensor | None = None) -> Tensor:
+        """What the boosted convolutions start from; shapes as `forward`."""
+        x = resize(functional.relu(self.project(x)), size)
+        return x if self.lateral is None else x + resize(functional.relu(self.lateral(second)), size)
 
 
 class FusionHead(nn.Module):

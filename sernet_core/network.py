@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sernet_core import config
 from sernet_core.blocks import GateKind
 from sernet_core.context import DilationNetwork
-from sernet_core.decoder import AttentionFusion, Fusion, FusionHead
+from sernet_core.decoder import AttentionFusion, Fusion, FusionHead, Lateral
 from sernet_core.encoder import DEPTHS, OUTPUT_STRIDES, Encoder
 from sernet_core.errors import ConfigError, unknown_name
 from sernet_core.segmentation_network import MIN_SIZE, SegmentationNetwork
@@ -33,6 +33,8 @@ class NetworkConfig:
         afn2: Attention-fusion network on the context.
         gate: "learned" (one gain a gate, from 0) or "fixed" (the paper's literal gate).
         fusion: How the two decoder branches meet: "concat", "add" or "gated".
+        lateral: Which branch takes in layer2's features too, at an eighth of the input's size: "skip" (AfN1),
+            "context" (AfN2) or "none", as the paper has it.
         dbn_rates: Dilations of DbN in cells of the encoder's output grid; (12, 16, 18) belongs to a
             960x720 crop at output stride 16, smaller crops want smaller ones.
         dbn_separable: Depthwise-separable branches in DbN instead of dense ones.
@@ -49,6 +51,7 @@ class NetworkConfig:
     afn2: bool = True
     gate: GateKind = "learned"
     fusion: Fusion = "concat"
+    lateral: Lateral = "none"
     dbn_rates: tuple[int, ...] = (12, 16, 18)
     dbn_separable: bool = True
     dbn_channels: int = 0
@@ -59,6 +62,7 @@ class NetworkConfig:
         _one_of("output_stride", self.output_stride, OUTPUT_STRIDES)
         _one_of("gate", self.gate, get_args(GateKind))
         _one_of("fusion", self.fusion, get_args(Fusion))
+        _one_of("lateral", self.lateral, get_args(Lateral))
         object.__setattr__(self, "dbn_rates", tuple(self.dbn_rates))
         if not self.dbn_rates or min(self.dbn_rates) < 1:
             raise ConfigError(f"dbn_rates: needs dilations of at least 1, got {self.dbn_rates}")
@@ -89,17 +93,18 @@ class SernetFormer(SegmentationNetwork):
         width = config.dbn_channels or (128 if config.depth < 50 else 256)
         rates = config.dbn_rates if config.dbn else ()
         self.context = DilationNetwork(last, width, rates, separable=config.dbn_separable)
-        skip, narrow = self.encoder.channels[1], config.afn_channels
-        self.afn1 = AttentionFusion(skip, narrow, gate, (1, 1, 1) if config.afn1 else ())
-        self.afn2 = AttentionFusion(width, narrow, gate, (2, 2, 1) if config.afn2 else ())
+        (_, skip, eighth, *_), narrow = self.encoder.channels, config.afn_channels
+        to_skip, to_context = (eighth * (config.lateral == branch) for branch in ("skip", "context"))
+        self.afn1 = AttentionFusion(skip, narrow, gate, (1, 1, 1) if config.afn1 else (), to_skip)
+        self.afn2 = AttentionFusion(width, narrow, gate, (2, 2, 1) if config.afn2 else (), to_context)
         self.head = FusionHead(narrow, config.classes, config.fusion)
         initialise(self)
 
     def coarse_logits(self, features: tuple[Tensor, ...]) -> Tensor:
         """See `SegmentationNetwork.coarse_logits`: at a quarter of the input's size."""
-        skip = features[1]
+        _, skip, eighth, *_, last = features
         quarter = (skip.shape[2], skip.shape[3])
-        return self.head(self.afn1(skip, quarter), self.afn2(self.context(features[-1]), quarter))
+        return self.head(self.afn1(skip, quarter, eighth), self.afn2(self.context(last), quarter, eighth))
 
 
 @dataclass(frozen=True)

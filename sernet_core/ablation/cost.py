@@ -36,18 +36,20 @@ def time_rows(
         By row: milliseconds, and the ratio of its time to the base's (median over the rounds).
     """
     frame = torch.randn(1, 3, size[1], size[0]).contiguous(memory_format=torch.channels_last)
+    networks = {row.name: row.network(base) for row in rows}  # rows that change other things share one
     with torch.inference_mode():
-        times = interleave({row.name: _task(row, base, frame) for row in rows}, 1, repeats)
+        tasks = {network: _task(network, frame) for network in networks.values()}
+        times = interleave({str(network): task for network, task in tasks.items()}, 1, repeats)
     return {
-        row.name: {
-            **summary(times[row.name]),
-            "ratio": round(1 / speedup(times[BASE], times[row.name])["median"], 3),
+        name: {
+            **summary(times[str(network)]),
+            "ratio": round(1 / speedup(times[str(networks[BASE])], times[str(network)])["median"], 3),
         }
-        for row in rows
+        for name, network in networks.items()
     }
 
 
-def _task(row: Row, base: NetworkConfig, frame: torch.Tensor) -> Task:
-    network = build_network(row.network(base)).eval()
+def _task(settings: NetworkConfig | PeerConfig, frame: torch.Tensor) -> Task:
+    network = build_network(settings).eval()
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return lambda _number: network(frame)

@@ -19,8 +19,11 @@ def render(report: Mapping[str, Any]) -> str:
     rows: Sequence[Row] = report["rows"]
     if not rows:
         return document("Ablation", [_head(report), _details(report)])
-    sections = [_head(report), _table(rows), _seeds(rows), _differences(rows), _classes(rows), _cost(rows)]
-    return document("Ablation", [*sections, _details(report)])
+    sections = [_head(report), _table(rows), _seeds(rows), _differences(rows), _classes(rows)]
+    for split in report["settings"]["also"]:
+        scored = [{**row, **row["also"][split]} for row in rows if split in row["also"]]
+        sections += [_seeds(scored, split), _differences(scored, split)] if scored else []
+    return document("Ablation", [*sections, _cost(rows), _details(report)])
 
 
 def _head(report: Mapping[str, Any]) -> str:
@@ -37,8 +40,8 @@ def _head(report: Mapping[str, Any]) -> str:
         f"<h1>{escape(settings['validation'])} <small>depth {network['depth']} at {width}x{height}, "
         f"{recipe['steps']} steps of {recipe['batch_size']} crops, "
         f"{escape(settings['encoder'] or 'from nothing')}</small></h1>"
-        "<p>Every variant had the same budget, and with the same seed the same crops in the same order and "
-        "the same first weights wherever they have the same. What "
+        "<p>Every variant had the same budget, and with the same seed the same crops in the same order, "
+        "unless it changes how they are made, and the same first weights wherever they have the same. What "
         "holds for a short training at this scale need not hold for a long one at another.</p>"
         + (f'<ul class="reasons">{missing}</ul>' if missing else "")
         + "</header>"
@@ -47,7 +50,7 @@ def _head(report: Mapping[str, Any]) -> str:
 
 def _table(rows: Sequence[Row]) -> str:
     lines = "".join(
-        f"<tr><td>{index}. {escape(row['row'])}</td><td>{row['miou']['seeds']}</td>"
+        f"<tr><td>{index}. {escape(row['row'])}{_changes(row['changes'])}</td><td>{row['miou']['seeds']}</td>"
         f"<td>{number(row['miou']['mean'], 2)}</td><td>{number(row['miou']['sd'], 2)}</td>"
         f"<td>{_against(row)}</td><td>{row['parameters'] / 1e6:.2f}</td><td>{row['gmac']:.2f}</td>"
         f"<td>{_latency(row)}</td></tr>"
@@ -61,6 +64,16 @@ def _table(rows: Sequence[Row]) -> str:
         "<th>parameters, M</th><th>GMAC</th><th>latency, ms (of base)</th></tr>"
         f"{lines}</table></div></section>"
     )
+
+
+def _changes(changes: Mapping[str, Any]) -> str:
+    """Settings that a row changes, in small print."""
+    named = [
+        f"{key} {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}"
+        for part, setting in changes.items()
+        for key, value in (setting.items() if isinstance(setting, Mapping) else [(part, setting)])
+    ]
+    return f"<br><small>{escape('; '.join(named))}</small>" if named else ""
 
 
 def _against(row: Row) -> str:
@@ -82,7 +95,7 @@ def _latency(row: Row) -> str:
     return f"{found['median_ms']:.1f} ({found['ratio']:.2f})" if found else "&ndash;"
 
 
-def _seeds(rows: Sequence[Row]) -> str:
+def _seeds(rows: Sequence[Row], split: str = "") -> str:
     """A dot a run and a stroke at the mean, on a scale that does not start at 0."""
     x, ticks = _scale([value for row in rows for value in row["runs"].values()], _LABEL, _WIDTH - _RIGHT)
     bottom = _TOP + _STEP * len(rows)
@@ -104,10 +117,11 @@ def _seeds(rows: Sequence[Row]) -> str:
             f'<text class="tick" x="{x(value):.1f}" y="{bottom + 16}" text-anchor="middle">{value:.1f}</text>'
         )
     chart = f'<svg class="chart" viewBox="0 0 {_WIDTH} {bottom + 24}" role="img">{"".join(parts)}</svg>'
-    return f"<section><h2>Every run <small>mIoU in percent, a dot a seed</small></h2>{chart}</section>"
+    where = f" on {escape(split)}" if split else ""
+    return f"<section><h2>Every run{where} <small>mIoU in percent, a dot a seed</small></h2>{chart}</section>"
 
 
-def _differences(rows: Sequence[Row]) -> str:
+def _differences(rows: Sequence[Row], split: str = "") -> str:
     shown = [
         {**row["against"], "class": row["row"]}
         for row in rows
@@ -115,9 +129,10 @@ def _differences(rows: Sequence[Row]) -> str:
     ]
     if not shown:
         return ""
+    where = f" on {escape(split)}" if split else ""
     return (
-        f"<section><h2>Differences from <i>{BASE}</i> <small>or the row named above, mIoU in percent points, "
-        f"paired by seed, with the 95 % interval of the mean</small></h2>{forest(shown)}"
+        f"<section><h2>Differences from <i>{BASE}</i>{where} <small>or the row named above, mIoU in percent "
+        f"points, paired by seed, with the 95 % interval of the mean</small></h2>{forest(shown)}"
         '<p class="note">An interval over a few seeds is wide, and of many rows one in twenty is outside by '
         "chance. A row that crosses 0 shows nothing, in either direction.</p></section>"
     )

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from sernet_core.errors import ConfigError, unknown_name
 from sernet_core.network import NetworkConfig
 from sernet_core.peers.registry import PEERS, PeerConfig
+from sernet_core.train.recipe import Recipe, read_recipe
 
 BASE = "all"
-COMPONENTS, GATE, WIDTH, BY_OTHERS = "components", "gate", "width", "peers"
-REPEATED = (COMPONENTS, GATE, WIDTH, BY_OTHERS)  # groups that are trained with more seeds
+COMPONENTS, GATE, LATERAL, WIDTH, BY_OTHERS = "components", "gate", "lateral", "width", "peers"
+SETTINGS = "settings"  # rows of a file, see `changes`
+REPEATED = (COMPONENTS, GATE, LATERAL, WIDTH, BY_OTHERS, SETTINGS)  # groups that are trained with more seeds
 FULL_RATES = (12, 16, 18)  # of DbN, for images of full size
 
 
 @dataclass(frozen=True)
 class Row:
-    """A variant: the recipe's network with some settings changed, or a network by others.
+    """A variant: the recipe with some settings changed, or a network by others in it.
 
     Attributes:
         name: What to call it.
         group: What it varies; those of `REPEATED` are trained with more seeds than the others.
         settings: Fields of `NetworkConfig` and their values.
+        recipe: Other fields of `Recipe` and their values; of `augment`, fields of `AugmentConfig`.
         peer: Key of `PEERS`; empty for a network of ours.
         against: The row that it differs from in one thing, and is compared with.
     """
@@ -31,8 +35,15 @@ class Row:
     name: str
     group: str
     settings: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
     peer: str = ""
     against: str = BASE
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What it changes in the recipe, as a recipe would say it."""
+        network = {"network": self.peer or self.settings} if self.peer or self.settings else {}
+        return {**network, **self.recipe}
 
     def network(self, base: NetworkConfig) -> NetworkConfig | PeerConfig:
         """The variant of a network, or the peer for its classes, its dilations as much smaller as DbN's."""
@@ -40,6 +51,19 @@ class Row:
             return replace(base, **self.settings)
         scale = sum(base.dbn_rates) / sum(FULL_RATES) * base.output_stride / 16
         return PeerConfig(self.peer, base.classes, round(scale, 4))
+
+    def apply(self, base: Recipe) -> Recipe:
+        """The recipe of this variant.
+
+        Raises:
+            ConfigError: It changes what no recipe has, or to something impossible.
+        """
+        values = asdict(base) | self.recipe | {"network": asdict(base.network)}
+        values["augment"] = asdict(base.augment) | self.recipe.get("augment", {})
+        try:
+            return replace(read_recipe(values), network=self.network(base.network))  # type: ignore[arg-type]
+        except ConfigError as error:
+            raise ConfigError(f"row '{self.name}': {error}") from error
 
 
 _FIXED_ALONE = Row("gate fixed, no abm", GATE, {"gate": "fixed", "abm": False}, against="gate fixed")
@@ -49,10 +73,13 @@ _PARTS = ("abm", "dbn", "afn1", "afn2")
 def rows_of(base: NetworkConfig) -> list[Row]:
     """The network itself, all variants that differ from it, and last the peers of its depth.
 
-    Rates of DbN count in cells of the encoder's output, so output stride 8 takes them twice as large for the
-    same view.
+    Rates of DbN count in cells of the encoder's output: half the output stride takes them twice as large for
+    the same view.
     """
-    doubled = tuple(2 * rate for rate in base.dbn_rates)
+
+    def rates(stride: int) -> tuple[int, ...]:
+        return tuple(math.ceil(rate * base.output_stride / stride) for rate in base.dbn_rates)
+
     rows = [
         Row(BASE, COMPONENTS),
         *(Row(f"no {part}", COMPONENTS, {part: False}) for part in _PARTS),
@@ -61,9 +88,16 @@ def rows_of(base: NetworkConfig) -> list[Row]:
         *(Row(f"gate {kind}", GATE, {"gate": kind}) for kind in ("learned", "fixed")),
         # A learned gate starts at no effect, so leaving it out changes little; a fixed one does not.
         *([_FIXED_ALONE] if base.gate == "learned" else []),
+        *(Row(f"lateral {branch}", LATERAL, {"lateral": branch}) for branch in ("none", "skip", "context")),
         Row("narrow decoder", WIDTH, {"afn_channels": base.afn_channels * 5 // 8}),
-        Row("stride 16", "output stride", {"output_stride": 16}),
-        Row("stride 8", "output stride", {"output_stride": 8, "dbn_rates": doubled}),
+        *(
+            Row(f"stride {stride}", "output stride", {"output_stride": stride, "dbn_rates": rates(stride)})
+            for stride in (16, 8, 32)
+        ),
+        *(
+            Row(f"{kind} dbn", "kind of DbN", {"dbn_separable": kind == "separable"})
+            for kind in ("separable", "dense")
+        ),
         *(
             Row(f"rates {' '.join(map(str, rates))}", "DbN rates", {"dbn_rates": rates})
             for rates in ((1, 2, 3), (2, 3, 5), (3, 4, 5), (6, 8, 9), (12, 16, 18))

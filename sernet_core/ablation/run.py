@@ -16,7 +16,6 @@ import torch
 from sernet_core.ablation.cost import time_rows
 from sernet_core.ablation.page import render
 from sernet_core.ablation.plan import Plan, same_settings
-from sernet_core.ablation.rows import rows_of
 from sernet_core.ablation.runs import claim, is_done, read_failures, read_results, train_job
 from sernet_core.ablation.table import as_csv, lines
 from sernet_core.errors import ConfigError, DivergedError, InputError
@@ -90,7 +89,7 @@ def _timing(plan: Plan, names: set[str]) -> dict[str, Any]:
     """Latency of the variants, and where and beside what it was measured."""
     network = plan.recipe.network
     load = round(os.getloadavg()[0], 2)
-    rows = [row for row in rows_of(network) if row.name in names]
+    rows = [row for row in plan.known if row.name in names]
     return {
         "when": _now(),
         "threads": torch.get_num_threads(),

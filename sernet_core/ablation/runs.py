@@ -16,6 +16,7 @@ from sernet_core.checkpoint import read_info
 from sernet_core.errors import ConfigError, DivergedError, InputError
 from sernet_core.storage import make_folder, write_atomically
 from sernet_core.train import train
+from sernet_core.train.extra import Extra
 from sernet_core.train.loop import STATE
 from sernet_core.train.validate import BEST, MODEL
 
@@ -59,15 +60,16 @@ def train_job(plan: Plan, job: Job, out: Path) -> bool:
     """
     folder, started = job.folder(out), time.monotonic()
     (folder / FAILED).unlink(missing_ok=True)
-    network = job.row.network(plan.recipe.network)
-    recipe = dataclasses.replace(plan.recipe, network=network, seed=job.seed)  # type: ignore[arg-type]
+    recipe = dataclasses.replace(job.row.apply(plan.recipe), seed=job.seed)
     try:
         done = train(
             recipe,
             plan.dataset,
-            [plan.validation],
+            [plan.validation, *plan.also],
             folder,
             encoder=plan.encoder,
+            teacher=plan.teacher if recipe.distil_weight else None,
+            extra=Extra(plan.extra) if plan.extra is not None and recipe.extra_share else None,
             first_weights_as=plan.recipe.network,
             device=plan.device,
             workers=plan.workers,
@@ -78,13 +80,15 @@ def train_job(plan: Plan, job: Job, out: Path) -> bool:
         write_atomically(folder / FAILED, lambda path: path.write_text(reason))
         raise
     if done:
-        scores = read_info(folder / MODEL).metrics[plan.validation.name]
+        metrics = read_info(folder / MODEL).metrics
         result = {
             "row": job.row.name,
             "seed": job.seed,
+            "changes": job.row.changes,
             "settings": plan.settings(),
             "seconds": round(time.monotonic() - started, 1),  # of the last start, where it was interrupted
-            **scores,
+            **metrics[plan.validation.name],
+            "also": {split.name: metrics[split.name] for split in plan.also},
         }
         text = json.dumps(result, indent=2) + "\n"
         write_atomically(folder / RUN, lambda path: path.write_text(text))
@@ -101,11 +105,15 @@ def read_results(plan: Plan, out: Path) -> dict[str, dict[int, dict[str, Any]]]:
     """
     found: dict[str, dict[int, dict[str, Any]]] = {}
     settings = plan.settings()
+    changes = {row.name: json.loads(json.dumps(row.changes)) for row in plan.known}
     for path in sorted((out / "runs").glob(f"*/{RUN}")):
         try:
             result = json.loads(path.read_text())
-            same = same_settings(result["settings"], settings)
-            found.setdefault(result["row"], {})[result["seed"]] = result
+            row = result["row"]
+            # Rows that are not known here have no line; an older result does not say what it changed.
+            same_row = row not in changes or result.get("changes", changes[row]) == changes[row]
+            same = same_row and same_settings(result["settings"], settings)
+            found.setdefault(row, {})[result["seed"]] = result
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
             raise InputError(f"{path}: not the result of an ablation's run ({error}); remove it") from error
         if not same:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sernet_core.errors import ConfigError
+
 if TYPE_CHECKING:
     from sernet_core.datasets import Dataset
     from sernet_core.runtime import Segmenter
@@ -102,3 +104,15 @@ def frame_size(text: str) -> tuple[int, int]:
             f"'{text}' is not WxH, each at least 1 and of at most {MAX_DIGITS} digits, e.g. 960x720"
         )
     return int(width), int(height)
+
+
+def root_and_split(option: str, text: str) -> tuple[str, str]:
+    """Data set and part from `DIR:SPLIT`.
+
+    Raises:
+        ConfigError: It is not written so.
+    """
+    root, _, split = text.rpartition(":")
+    if not root or not split:
+        raise ConfigError(f"{option} {text}: write it as DIR:SPLIT, e.g. {text.strip(':') or 'camvid'}:val")
+    return root, split

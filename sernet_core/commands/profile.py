@@ -58,6 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     variant.add_argument("--gate", help="learned or fixed (learned)")
     variant.add_argument("--fusion", help="concat, add or gated (concat)")
     variant.add_argument(
+        "--lateral", help="branch that takes in features at an eighth too: skip, context or none (none)"
+    )
+    variant.add_argument(
         "--rates", dest="dbn_rates", type=_rates, metavar="R,R,R", help="dilations of DbN (12,16,18)"
     )
     variant.add_argument(
@@ -199,6 +202,7 @@ def _describe(network: NetworkConfig) -> str:
     return (
         f"depth {network.depth}, output stride {network.output_stride}, {network.classes} classes, "
         f"gate {network.gate}, fusion {network.fusion}, DbN rates {', '.join(map(str, network.dbn_rates))}"
+        + (f", lateral {network.lateral}" if network.lateral != "none" else "")
         + (f", without {', '.join(off)}" if off else "")
     )
 

@@ -25,7 +25,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sernet_core.commands.options import DATA_HELP
+from sernet_core.commands.options import DATA_HELP, root_and_split
 from sernet_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
     recipe = load_recipe(args.recipe)
     whole = open_parts(args.data, args.split) if args.data else None
     dataset = without(whole, args.leave_out) if whole is not None else None
-    second = open_dataset(*_root_and_split("--extra", args.extra)) if args.extra else None
+    second = open_dataset(*root_and_split("--extra", args.extra)) if args.extra else None
     if args.preview:
         return _preview(recipe, dataset, second, args.preview)
     left_out = [only(whole, args.leave_out)] if whole is not None and args.leave_out else []
@@ -141,12 +141,13 @@ def _train(
     from sernet_core.checkpoint import load_checkpoint, resolve_model
     from sernet_core.config import load_yaml
     from sernet_core.datasets import open_dataset
+    from sernet_core.engines.processor import bf16_doubt
     from sernet_core.train import train
     from sernet_core.train.extra import Extra
     from sernet_core.train.processes import join_processes
 
     validation: list[Dataset] = [
-        open_dataset(*_root_and_split("--validate", name))
+        open_dataset(*root_and_split("--validate", name))
         for name in args.validate or _default_validation(args)
     ]
     validation += left_out
@@ -170,6 +171,11 @@ def _train(
                 print(
                     "warning: the recipe's distil_weight is for a teacher, and there is none: the run learns "
                     "from labels alone; give it with --teacher MODEL",
+                    flush=True,
+                )
+            if recipe.precision == "bf16" and processes.device.type == "cpu" and (doubt := bf16_doubt()):
+                print(
+                    f"warning: precision bf16 may be slower than fp32 here: {doubt}; a new run may take fp32",
                     flush=True,
                 )
             if importlib.util.find_spec("tensorboard") is None:
@@ -205,13 +211,6 @@ def _default_validation(args: argparse.Namespace) -> list[str]:
     if args.leave_out or (args.data and "val" in args.split.split("+")):
         return []
     return [f"{args.data}:val" if args.data else "synthetic:val"]
-
-
-def _root_and_split(option: str, text: str) -> tuple[str, str]:
-    root, _, split = text.rpartition(":")
-    if not root or not split:
-        raise ConfigError(f"{option} {text}: write it as DIR:SPLIT, e.g. {text.strip(':') or 'camvid'}:val")
-    return root, split
 
 
 def run_folder(name: str) -> Path:

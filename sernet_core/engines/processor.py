@@ -1,4 +1,4 @@
-"""What the processor can do that decides about results, not only about speed."""
+"""What the processor can do, where results or the choice of a precision depend on it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,30 @@ def int8_doubt() -> str:
     worse than those that an int8 model was scored on (OpenVINO's documentation, "saturation issue"). It is a
     matter of x86 alone: what dot products like ARM's `asimddp` add elsewhere is speed.
     """
-    if platform.machine().lower() not in ("x86_64", "amd64"):
+    flags = _x86_flags()
+    if flags is None or set(EXACT_INT8) & flags:
         return ""
-    try:
-        words = Path("/proc/cpuinfo").read_text().split()
-    except OSError:
+    if not flags:
         return "what this processor can do is not known"
-    if set(EXACT_INT8) & set(words):
-        return ""
     return "this processor has no VNNI, so that its 8-bit sums may saturate"
+
+
+@cache
+def bf16_doubt() -> str:
+    """Why training in bfloat16 may be slower than in float32 on this processor; empty where it is not known.
+
+    It is a matter of x86 without AMX, where torch's convolutions gain less from half the width than casting
+    costs.
+    """
+    flags = _x86_flags()
+    return "this processor has no AMX" if flags and "amx_bf16" not in flags else ""
+
+
+def _x86_flags() -> set[str] | None:
+    """What /proc/cpuinfo says of an x86 processor: empty where it cannot be read; None of any other."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return None
+    try:
+        return set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return set()

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from sernet_core.blocks import AttentionBoostingGate
 from sernet_core.context import DilationNetwork
-from sernet_core.decoder import AttentionFusion, resize
+from sernet_core.decoder import AttentionFusion
 from sernet_core.engines.base import Source
 from sernet_core.engines.plan import Plan
 from sernet_core.engines.upsample import Upsampler
@@ -144,9 +144,9 @@ def switched_off(network: SernetFormer, part: str) -> Iterator[None]:
         return functional.relu(module.project(inputs[0]))
 
     def project_fusion(
-        module: AttentionFusion, inputs: tuple[Tensor, tuple[int, int]], _output: Tensor
+        module: AttentionFusion, inputs: tuple[Tensor, tuple[int, int], Tensor], _output: Tensor
     ) -> Tensor:
-        return resize(functional.relu(module.project(inputs[0])), inputs[1])
+        return module.enter(*inputs)
 
     with ExitStack() as hooks:
         if part == "AbM":

@@ -206,8 +206,8 @@ def test_folding_changes_nothing_but_the_norms() -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        NetworkConfig(depth=18, output_stride=8, fusion="gated", gate="fixed"),
-        NetworkConfig(depth=18, output_stride=32, fusion="add", dbn_separable=False),
+        NetworkConfig(depth=18, output_stride=8, fusion="gated", gate="fixed", lateral="skip"),
+        NetworkConfig(depth=18, output_stride=32, fusion="add", dbn_separable=False, lateral="context"),
         NetworkConfig(depth=18, abm=False, dbn=False, afn1=False, afn2=False),
     ],
 )

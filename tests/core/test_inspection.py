@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -112,6 +113,20 @@ def test_switched_off_is_the_network_without(model: Path, image: np.ndarray, par
         torch.testing.assert_close(without, smaller(picture))
         assert not torch.allclose(without, whole)
         torch.testing.assert_close(checkpoint.network(picture), whole)  # it is whole again
+
+
+def test_a_second_input_of_a_fusion_stays_when_it_is_switched_off(tmp_path: Path, image: np.ndarray) -> None:
+    config = NetworkConfig(depth=18, dbn_rates=(1, 2, 3), lateral="context")
+    model = saved(tmp_path / "n.safetensors", config)
+    network = load_checkpoint(model).network
+    smaller = build_network(replace(config, afn2=False)).eval()
+    smaller.load_state_dict({key: network.state_dict()[key] for key in smaller.state_dict()})
+    picture = normalised(model, image)
+    with torch.no_grad(), switched_off(network, "AfN2"):
+        torch.testing.assert_close(network(picture), smaller(picture))
+    look = Probe(Source.load(model, EngineCache(tmp_path))).look(image)
+    before, after = look.fusions["AfN2"]
+    assert before.shape == after.shape
 
 
 def test_a_network_without_parts_is_looked_at(tmp_path: Path, image: np.ndarray) -> None:

@@ -14,13 +14,14 @@ from torch.nn import functional
 
 from sernet_core.blocks import GateKind
 from sernet_core.context import DilationNetwork
-from sernet_core.decoder import AttentionFusion, Fusion, FusionHead, resize
+from sernet_core.decoder import AttentionFusion, Fusion, FusionHead, Lateral, resize
 from sernet_core.encoder import DEPTHS, OUTPUT_STRIDES
 from sernet_core.errors import ConfigError, InputError
 from sernet_core.network import NetworkConfig, SernetFormer, build_network
 
 GATES: tuple[GateKind, ...] = get_args(GateKind)
 FUSIONS: tuple[Fusion, ...] = get_args(Fusion)
+LATERALS: tuple[Lateral, ...] = get_args(Lateral)
 SWITCHES = ("abm", "dbn", "afn1", "afn2")
 
 
@@ -30,38 +31,61 @@ def make_network(**choices: object) -> SernetFormer:
 
 
 def variants() -> list[NetworkConfig]:
-    """At depth 18 every combination of switches, gate and fusion, with output stride and kind of DbN in turn;
+    """At depth 18 every combination of switches, gate and fusion, with the other choices in turn;
     at each other depth three that between them show it every value of every choice."""
     combinations = itertools.product(itertools.product((True, False), repeat=4), GATES, FUSIONS)
-    # `index // 3` shifts the strides against the three fusions, so that all pairs occur.
+    # `index // 3` shifts the strides against the three fusions, so that all pairs occur, and `index // 9` the
+    # laterals against both.
     found = [
-        variant(18, OUTPUT_STRIDES[(index + index // 3) % 3], switches, gate, fusion, index % 5 > 0)
+        variant(
+            18,
+            OUTPUT_STRIDES[(index + index // 3) % 3],
+            switches,
+            gate,
+            fusion,
+            LATERALS[index // 9 % 3],
+            index % 5 > 0,
+        )
         for index, (switches, gate, fusion) in enumerate(combinations)
     ]
     for depth in (29, 34, 50, 101):
         found += [
-            variant(depth, 8, (True, True, True, False), "learned", "concat", True),
-            variant(depth, 16, (True, False, False, True), "fixed", "add", False),
-            variant(depth, 32, (False, True, True, True), "learned", "gated", True),
+            variant(depth, 8, (True, True, True, False), "learned", "concat", "none", True),
+            variant(depth, 16, (True, False, False, True), "fixed", "add", "skip", False),
+            variant(depth, 32, (False, True, True, True), "learned", "gated", "context", True),
         ]
     return found
 
 
 def variant(
-    depth: int, stride: int, switches: tuple[bool, ...], gate: GateKind, fusion: Fusion, separable: bool
+    depth: int,
+    stride: int,
+    switches: tuple[bool, ...],
+    gate: GateKind,
+    fusion: Fusion,
+    lateral: Lateral,
+    separable: bool,
 ) -> NetworkConfig:
     abm, dbn, afn1, afn2 = switches
-    return NetworkConfig(11, depth, stride, abm, dbn, afn1, afn2, gate, fusion, dbn_separable=separable)
+    return NetworkConfig(
+        11, depth, stride, abm, dbn, afn1, afn2, gate, fusion, lateral, dbn_separable=separable
+    )
 
 
 def describe(config: NetworkConfig) -> str:
     parts = "+".join(switch for switch in SWITCHES if getattr(config, switch)) or "bare"
-    return f"{config.depth}-os{config.output_stride}-{parts}-{config.gate}-{config.fusion}"
+    return f"{config.depth}-os{config.output_stride}-{parts}-{config.gate}-{config.fusion}-{config.lateral}"
 
 
 def test_variants_cover_every_pair_of_choices() -> None:
     fields: dict[str, tuple[Any, ...]] = dict.fromkeys((*SWITCHES, "dbn_separable"), (True, False))
-    fields |= {"gate": GATES, "fusion": FUSIONS, "output_stride": OUTPUT_STRIDES, "depth": tuple(DEPTHS)}
+    fields |= {
+        "gate": GATES,
+        "fusion": FUSIONS,
+        "lateral": LATERALS,
+        "output_stride": OUTPUT_STRIDES,
+        "depth": tuple(DEPTHS),
+    }
     for (one, ones), (other, others) in itertools.combinations(fields.items(), 2):
         met = {(getattr(config, one), getattr(config, other)) for config in variants()}
         assert met == set(itertools.product(ones, others)), (one, other)
@@ -199,6 +223,23 @@ def test_attention_fusion_adds_its_boosted_convolutions() -> None:
 
 
 @torch.no_grad()
+def test_a_lateral_input_joins_before_the_boosted_convolutions() -> None:
+    x, second, size = torch.randn(1, 6, 8, 10), torch.randn(1, 5, 16, 20), (32, 40)
+    afn = AttentionFusion(6, 4, "fixed", (2, 2, 1), lateral=5).eval()
+    assert afn.lateral is not None
+    joined = resize(afn.project(x).relu(), size) + resize(afn.lateral(second).relu(), size)
+    torch.testing.assert_close(afn(x, size, second), joined + resize(afn.boost(joined), size))
+    networks = {lateral: make_network(lateral=lateral) for lateral in LATERALS}
+    inputs = {name: (bool(n.afn1.lateral), bool(n.afn2.lateral)) for name, n in networks.items()}
+    assert inputs == {"none": (False, False), "skip": (True, False), "context": (False, True)}
+    features = networks["skip"].encoder(torch.randn(1, 3, 64, 64))
+    for name, network in networks.items():
+        given = network.coarse_logits(features)
+        without = network.coarse_logits((*features[:2], torch.zeros_like(features[2]), *features[3:]))
+        assert torch.equal(given, without) == (name == "none")
+
+
+@torch.no_grad()
 def test_fusions_follow_their_formulas() -> None:
     skip, context = torch.randn(2, 1, 4, 6, 7)
 
@@ -229,6 +270,7 @@ def test_resize_aligns_pixel_centres() -> None:
         ({"output_stride": 4}, "output_stride: 4 is not one of 8, 16, 32"),
         ({"gate": "none"}, "gate: 'none' is not one of learned, fixed"),
         ({"fusion": "sum"}, "fusion: 'sum' is not one of concat, add, gated"),
+        ({"lateral": "both"}, "lateral: 'both' is not one of none, skip, context"),
         ({"dbn_rates": ()}, "dbn_rates"),
         ({"dbn_rates": (6, 0)}, "dbn_rates"),
         ({"classes": 0}, "classes: needs at least 1"),
