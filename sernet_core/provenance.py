@@ -1,4 +1,4 @@
-"""What a model has seen, by its metadata: its own run, those that it goes on from, and its teachers'."""
+"""What a model has seen, by its metadata: its own run, and the models that it goes on from or learned by."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ ROLES = ("started_from", "teacher")
 
 
 def lineage(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The `data` of a model's metadata, and of every model that it was made from or learned from."""
+    """The `data` of a model's metadata, and of every model that it was made from or learned from.
+
+    A model that masked the labels of a second data set is one of these.
+    """
     yield data
-    for before in _models_of(data, ROLES):
-        yield from lineage(before.get("data", {}))
+    masked = data.get("extra", {}).get("masked", {})
+    for before in (*_models_of(data, ROLES), masked):
+        if before:
+            yield from lineage(before.get("data", {}))
 
 
 def ancestors(data: Mapping[str, Any]) -> Iterator[str]:

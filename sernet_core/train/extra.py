@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from sernet_core.checkpoint import read_info
 from sernet_core.datasets import Dataset, Sample, read_label
 from sernet_core.errors import ConfigError, InputError
 from sernet_core.labels import IGNORE
@@ -107,10 +108,12 @@ class Extra:
         names = self._names
         described: dict[str, Any] = {"train": self.dataset.name, "share": share, "unlabelled": names}
         if self.model is not None:
+            seen = read_info(self.model).data
             described["masked"] = {
                 "file": self.model.name,
                 "sha256": weights_sha256(self.model),
                 "classes": names,
+                "data": {key: value for key, value in seen.items() if key != "stems"},
             }
         return described
 

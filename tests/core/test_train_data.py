@@ -157,6 +157,7 @@ def test_a_run_remembers_its_second_data_set(
     assert data["extra"]["train"] == "second" and data["extra"]["share"] == 0.25
     assert data["extra"]["unlabelled"] == data["extra"]["masked"]["classes"]
     assert data["extra"]["masked"]["file"] == "model.safetensors"
+    assert "stems" not in data["extra"]["masked"]["data"]
     assert "Pole" in data["extra"]["masked"]["classes"] and "Road" not in data["extra"]["masked"]["classes"]
     assert {"e0", "n0"} <= set(data["stems"])
     with pytest.raises(CheckpointError, match="another recipe, data set"):
@@ -245,6 +246,8 @@ def test_a_final_run_is_marked(parts: Path, tmp_path: Path, capsys: pytest.Captu
     for name in ("camvid/val without a", "my data/val", "my data/val without a b"):
         assert saw_val({"train": name})
     assert saw_val({"train": "camvid/all"})
+    masked = {"train": "photographs/train", "masked": {"data": {"train": "camvid/val"}}}
+    assert saw_val({"train": "camvid/train", "extra": masked})
     second = {"train": "mine/train without a", "extra": {"train": "mine/val"}}
     assert saw_val(second) and saw_val({"train": None, "teacher": {"data": second}})
     assert not saw_val({"train": "mine/train", "extra": {"train": "camvid/val"}})  # nothing of mine
