@@ -20,7 +20,7 @@ COMMANDS = {
     "train": "train a network, or go on with an interrupted run",
     "average": "average the weights of models that were fine-tuned from one",
     "calibrate": "fit the temperature of a model's confidence",
-    "ablate": "train variants of the network, and say what each part brings",
+    "ablate": "train variants of a recipe, and say what each part or setting brings",
     "engines": "list what can run the network on this machine",
     "export": "write a model as a file for other runtimes",
     "quantize": "make the int8 model of a checkpoint for OpenVINO",

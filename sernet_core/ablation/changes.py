@@ -8,13 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sernet_core.ablation.rows import BASE, SETTINGS, Row
+from sernet_core.ablation.rows import BASE, SETTINGS, Row, folder_name
 from sernet_core.config import load_yaml
 from sernet_core.errors import ConfigError
 from sernet_core.network import read_config
 from sernet_core.train.recipe import Recipe
 
-_NAME = re.compile(r"\w[\w ,.+-]{0,23}")  # it becomes a folder, and a label in charts
+_NAME = re.compile(r"\w[\w ,.+-]{0,17}")  # it becomes a folder, and a label in charts
+_COMMON = ("seed", "steps", "validate_every", "batch_size", "input_size", "notice")  # of all rows
 
 
 def load_rows(path: Path, recipe: Recipe) -> list[Row]:
@@ -28,34 +29,50 @@ def load_rows(path: Path, recipe: Recipe) -> list[Row]:
         ConfigError: The file cannot be read, or a row's name or settings cannot be.
     """
     rows = [Row(BASE, SETTINGS)]
-    for name, changes in load_yaml(path).items():
+    values = load_yaml(path)
+    if not values:
+        raise ConfigError(f"{path}: needs at least one row: a name and what it changes in the recipe")
+    folders = {folder_name(BASE).casefold(): BASE}
+    for name, changes in values.items():
         where = f"{path}: row '{name}'"
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise ConfigError(
-                f"{where}: a row's name has letters, digits, spaces and ,.+- only, at most 24 of them"
-            )
-        if name == BASE:
-            raise ConfigError(f"{where}: is the recipe itself, and always there; call this one otherwise")
-        if not isinstance(changes, Mapping) or not changes:
-            raise ConfigError(f"{where}: must be settings of the recipe that it changes")
-        if not all(isinstance(changes.get(part, {}), Mapping) for part in ("network", "augment")):
-            raise ConfigError(f"{where}: network and augment must be settings that it changes in them")
+        _check_name(name, where)
+        if other := folders.get(folder_name(name).casefold()):
+            raise ConfigError(f"{where}: its runs would lie in the folders of row '{other}'; rename one")
+        folders[folder_name(name).casefold()] = name
         try:
-            row = _row(name, changes, recipe)
-            changed = row.apply(recipe)
+            rows.append(_row(name, changes, recipe))
         except ConfigError as error:
-            raise ConfigError(f"{path}: {error}") from error
-        for fixed in ("seed", "steps", "validate_every"):
-            if getattr(changed, fixed) != getattr(recipe, fixed):
-                raise ConfigError(f"{where}: {fixed} is the same in all rows")
-        if changed == recipe:
-            raise ConfigError(f"{where}: changes nothing: the recipe has these settings")
-        rows.append(row)
+            raise ConfigError(f"{where}: {error}") from error
     return rows
 
 
-def _row(name: str, changes: Mapping[str, Any], recipe: Recipe) -> Row:
-    settings = changes.get("network", {})
-    network = read_config(asdict(recipe.network) | settings, f"row '{name}': network")
+def _check_name(name: Any, where: str) -> None:
+    if not isinstance(name, str):
+        raise ConfigError(f"{where}: YAML reads this name as a {type(name).__name__}; put it in quotes")
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{where}: a row's name has letters, digits, spaces and ,.+- only, at most 18")
+    if name == BASE:
+        raise ConfigError(f"{where}: is the recipe itself, and always there; call this one otherwise")
+    if name == SETTINGS:
+        raise ConfigError(f"{where}: is what --rows calls all rows of a file; call this one otherwise")
+
+
+def _row(name: str, changes: Any, recipe: Recipe) -> Row:
+    if not isinstance(changes, Mapping) or not changes:
+        raise ConfigError("must be settings of the recipe that it changes")
+    network, augment = changes.get("network", {}), changes.get("augment", {})
+    if not (isinstance(network, Mapping) and isinstance(augment, Mapping)):
+        raise ConfigError("network and augment must be settings that it changes in them")
+    if fixed := next((key for key in _COMMON if key in changes), None):
+        raise ConfigError(f"{fixed} is the same in all rows; set it in the recipe")
+    built = read_config({**asdict(recipe.network), **network}, "network")
+    settings = {key: getattr(built, key) for key in network}
     rest = {key: value for key, value in changes.items() if key != "network"}
-    return Row(name, SETTINGS, {key: getattr(network, key) for key in settings}, rest)
+    changed = Row(name, SETTINGS, settings, rest).apply(recipe)
+    if changed == recipe:
+        raise ConfigError("changes nothing: the recipe has these settings")
+    # As the recipe reads them, however the file writes them.
+    values = {key: getattr(changed, key) for key in rest if key != "augment"}
+    if augment:
+        values["augment"] = {key: getattr(changed.augment, key) for key in augment}
+    return Row(name, SETTINGS, settings, values)

@@ -204,6 +204,16 @@ def _details(report: Mapping[str, Any]) -> str:
         "Recipe": {key: value for key, value in recipe.items() if key not in ("network", "augment")},
         "Network": recipe["network"],
         "Crops": recipe["augment"],
+        "Data": {
+            "trained on": f"{report['settings']['train']}, {report['settings']['frames']} frames",
+            "scored": ", ".join([report["settings"]["validation"], *report["settings"]["also"]]),
+            "encoder": report["settings"]["encoder"] or "from nothing",
+            **{
+                f"{key} of {row}": next(iter(source.values()))
+                for row, sources in report["sources"].items()
+                for key, source in sources.items()
+            },
+        },
         "Timing": {key: value for key, value in report["timing"].items() if key not in ("rows", "machine")},
         "Machine": report["timing"].get("machine", report["machine"]),
         "Versions": report["versions"],

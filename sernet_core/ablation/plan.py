@@ -9,11 +9,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sernet_core.ablation.rows import REPEATED, Row, rows_of
+from sernet_core.ablation.rows import REPEATED, Row, folder_name, rows_of
 from sernet_core.checkpoint import Checkpoint
 from sernet_core.datasets import Dataset
-from sernet_core.errors import ConfigError
+from sernet_core.errors import ConfigError, SernetError
+from sernet_core.network import build_network
+from sernet_core.pretrained import load_imagenet_encoder
 from sernet_core.train import Recipe
+from sernet_core.train.extra import Extra
+from sernet_core.train.loop import check_run
 from sernet_core.train.origin import weights_sha256
 from sernet_core.train.recipe import read_recipe
 
@@ -58,18 +62,49 @@ class Plan:
         for name in ("seeds", "other_seeds", "repeats"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: needs at least 1, got {getattr(self, name)}")
-        recipes = {row.name: row.apply(self.recipe) for row in self.rows}
-        for setting, given, option in (
-            ("extra_share", self.extra, "a second data set (--extra)"),
-            ("distil_weight", self.teacher, "a teacher (--teacher)"),
-        ):
-            used = [name for name, recipe in recipes.items() if getattr(recipe, setting)]
-            if given is not None and not used:
-                raise ConfigError(f"{option} is given, and no row's {setting} makes use of it")
-            if given is None and used and (setting == "extra_share" or len(used) < len(recipes)):
-                raise ConfigError(f"row '{used[0]}': its {setting} needs {option}")
-        if not self.known:
-            object.__setattr__(self, "known", rows_of(self.recipe.network))
+        names = [split.name for split in (self.validation, *self.also)]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ConfigError(
+                f"two splits to score are called {twice}; give one, or rename the folder of one"
+            )
+        object.__setattr__(self, "known", self.known or rows_of(self.recipe.network))
+        if self.extra is not None and not any(row.apply(self.recipe).extra_share for row in self.known):
+            raise ConfigError("--extra: a second data set is given, and no row has an extra_share")
+        if self.teacher is not None and not any(row.apply(self.recipe).distil_weight for row in self.known):
+            raise ConfigError("--teacher: a teacher is given, and no row has a distil_weight")
+
+    def check(self, rows: Sequence[Row]) -> None:
+        """Find out before the first step whether rows can be trained and scored.
+
+        Raises:
+            ConfigError: Of a row, recipe and data do not fit, or what it learns from is not given.
+            InputError: A split to score was trained on, by a row's teacher for one, or has other classes.
+            CheckpointError: A file of weights cannot be read, or does not fit.
+        """
+        encoders: set[Any] = set()
+        for row in rows:
+            recipe = row.apply(self.recipe)
+            try:
+                if self.teacher is None and any(key.startswith("distil_") for key in row.recipe):
+                    raise ConfigError("it changes how a teacher is learned from; give one with --teacher")
+                splits = [self.validation, *self.also]
+                check_run(
+                    recipe, self.dataset, splits, teacher=self.teacher_of(row), extra=self.extra_of(row)
+                )
+                if self.encoder is not None and (kind := _encoder_of(recipe.network)) not in encoders:
+                    load_imagenet_encoder(build_network(recipe.network).encoder, self.encoder)
+                    encoders.add(kind)
+            except SernetError as error:
+                raise type(error)(f"row '{row.name}': {error}") from error
+
+    def extra_of(self, row: Row) -> Extra | None:
+        """The second data set, for a row that takes a share of it."""
+        used = self.extra is not None and row.apply(self.recipe).extra_share
+        return Extra(self.extra) if used and self.extra is not None else None
+
+    def teacher_of(self, row: Row) -> Checkpoint | None:
+        """The teacher, for a row that gives it a weight."""
+        return self.teacher if row.apply(self.recipe).distil_weight else None
 
     def jobs(self) -> list[Job]:
         """The runs: all rows with the first seed, then the next seed."""
@@ -92,13 +127,35 @@ class Plan:
             "frames": len(self.dataset),
             "validation": self.validation.name,
             "also": [split.name for split in self.also],
-            "stems_sha256": hashlib.sha256("\n".join(self.dataset.stems).encode()).hexdigest(),
+            "stems_sha256": _digest(self.dataset.stems),
             "encoder": self.encoder.name if self.encoder else None,
             "encoder_sha256": weights_sha256(self.encoder) if self.encoder else None,
-            "extra": self.extra.name if self.extra else None,
-            "teacher": weights_sha256(self.teacher.path) if self.teacher else None,
+            "rows": self.known[0].group,
         }
         return json.loads(json.dumps(values))
+
+    def sources(self, row: Row) -> dict[str, Any]:
+        """What a row learns from besides, as JSON-ready values: second data set and teacher.
+
+        Raises:
+            CheckpointError: The teacher's file cannot be read.
+        """
+        extra, teacher = self.extra_of(row), self.teacher_of(row)
+        found: dict[str, Any] = {}
+        if extra is not None:
+            found["extra"] = {"train": extra.dataset.name, "stems_sha256": _digest(extra.dataset.stems)}
+        if teacher is not None:
+            found["teacher"] = {"file": teacher.path.name, "sha256": weights_sha256(teacher.path)}
+        return found
+
+
+def _digest(stems: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(stems).encode()).hexdigest()
+
+
+def _encoder_of(network: Any) -> Any:
+    """What decides whether weights fit the encoder of a network."""
+    return (type(network), getattr(network, "name", None) or (network.depth, network.output_stride == 32))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,12 +170,11 @@ class Job:
 
     def folder(self, out: Path) -> Path:
         """Where it is, in the folder of an ablation."""
-        words = self.row.name.replace(",", "").replace(" ", "-")
-        return out / "runs" / f"{words}_seed{self.seed}"
+        return out / "runs" / f"{folder_name(self.row.name)}_seed{self.seed}"
 
 
-def same_settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two ablations can stand in one table, by what both of them say.
+def different_settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """What keeps two ablations from standing in one table, of what both of them say.
 
     A setting of the recipe that one is too old to know had its default. What else is scored may differ.
 
@@ -126,5 +182,9 @@ def same_settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
         ConfigError: Their recipes cannot be read.
         KeyError: They have none.
     """
-    first, second = ({**each, "recipe": read_recipe(each["recipe"])} for each in (one, other))
-    return all(first[key] == second[key] for key in (first.keys() & second.keys()) - {"also"})
+    first, second = (
+        {**each, **{f"recipe.{key}": value for key, value in vars(read_recipe(each["recipe"])).items()}}
+        for each in (one, other)
+    )
+    compared = (first.keys() & second.keys()) - {"recipe", "also"}
+    return sorted(key for key in compared if first[key] != second[key])

@@ -10,6 +10,7 @@ from typing import Any
 from sernet_core.errors import ConfigError, unknown_name
 from sernet_core.network import NetworkConfig
 from sernet_core.peers.registry import PEERS, PeerConfig
+from sernet_core.pretrained import PRUNED_FROM
 from sernet_core.train.recipe import Recipe, read_recipe
 
 BASE = "all"
@@ -60,10 +61,7 @@ class Row:
         """
         values = asdict(base) | self.recipe | {"network": asdict(base.network)}
         values["augment"] = asdict(base.augment) | self.recipe.get("augment", {})
-        try:
-            return replace(read_recipe(values), network=self.network(base.network))  # type: ignore[arg-type]
-        except ConfigError as error:
-            raise ConfigError(f"row '{self.name}': {error}") from error
+        return replace(read_recipe(values), network=self.network(base.network))  # type: ignore[arg-type]
 
 
 _FIXED_ALONE = Row("gate fixed, no abm", GATE, {"gate": "fixed", "abm": False}, against="gate fixed")
@@ -74,7 +72,7 @@ def rows_of(base: NetworkConfig) -> list[Row]:
     """The network itself, all variants that differ from it, and last the peers of its depth.
 
     Rates of DbN count in cells of the encoder's output: half the output stride takes them twice as large for
-    the same view.
+    the same view, and twice the output stride half as large, rounded up.
     """
 
     def rates(stride: int) -> tuple[int, ...]:
@@ -93,6 +91,7 @@ def rows_of(base: NetworkConfig) -> list[Row]:
         *(
             Row(f"stride {stride}", "output stride", {"output_stride": stride, "dbn_rates": rates(stride)})
             for stride in (16, 8, 32)
+            if stride < 32 or base.depth not in PRUNED_FROM  # which then has a layer more than its weights
         ),
         *(
             Row(f"{kind} dbn", "kind of DbN", {"dbn_separable": kind == "separable"})
@@ -109,6 +108,11 @@ def rows_of(base: NetworkConfig) -> list[Row]:
         ),
     ]
     return [row for row in rows if row.name == BASE or row.network(base) != base]
+
+
+def folder_name(row: str) -> str:
+    """What a row's name becomes in the names of its runs' folders."""
+    return row.replace(",", "").replace(" ", "-")
 
 
 def choose(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:

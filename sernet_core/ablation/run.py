@@ -15,7 +15,8 @@ import torch
 
 from sernet_core.ablation.cost import time_rows
 from sernet_core.ablation.page import render
-from sernet_core.ablation.plan import Plan, same_settings
+from sernet_core.ablation.plan import Plan, different_settings
+from sernet_core.ablation.rows import BASE
 from sernet_core.ablation.runs import claim, is_done, read_failures, read_results, train_job
 from sernet_core.ablation.table import as_csv, lines
 from sernet_core.errors import ConfigError, DivergedError, InputError
@@ -47,9 +48,11 @@ def run(
         InputError: The folder cannot be written, or holds an ablation with other settings.
         ConfigError: Recipe and data do not fit.
     """
+    jobs, seconds = plan.jobs(), list[float]()
+    to_do = {job.row.name for job in jobs if not is_done(job, out)}
+    plan.check([row for row in plan.rows if row.name in to_do])
     make_folder(out)
     _write(plan, out)
-    jobs, seconds = plan.jobs(), list[float]()
     for number, job in enumerate(jobs, 1):
         if is_done(job, out):
             continue
@@ -71,8 +74,9 @@ def run(
             seconds.append(time.monotonic() - started)
         _write(plan, out)
     report = _write(plan, out)
-    timed, there = set(report["timing"].get("rows", {})), {line["row"] for line in report["rows"]}
-    if there and (time_again or (timed != there and not set(report["missing"]) - report["failed"].keys())):
+    timed, there = report["timing"].get("rows", {}).keys(), {line["row"] for line in report["rows"]}
+    complete = not set(report["missing"]) - report["failed"].keys()
+    if BASE in there and (time_again or (complete and there - timed)):
         tell("timing all variants in turns")
         report = _write(plan, out, _timing(plan, there))
     return report
@@ -116,6 +120,7 @@ def _write(plan: Plan, out: Path, timing: dict[str, Any] | None = None) -> Repor
     report = {
         "created": kept.get("created", _now()),
         "settings": plan.settings(),
+        "sources": {row.name: found for row in plan.known if (found := plan.sources(row))},
         "rows": lines(plan, results, timing.get("rows", {})),
         "missing": [str(job) for job in plan.jobs() if job.seed not in results.get(job.row.name, {})],
         "failed": read_failures(plan, out),
@@ -140,9 +145,12 @@ def _kept(plan: Plan, out: Path) -> Report:
         return {}
     try:
         report: Report = json.loads(path.read_text())
-        same = same_settings(report["settings"], plan.settings())
+        different = different_settings(report["settings"], plan.settings()) if report["rows"] else []
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise InputError(f"{path}: not an ablation's result ({error}); name another folder") from error
-    if not same:
-        raise InputError(f"{path}: holds an ablation with other settings or data; name another with --out")
+    if different:
+        raise InputError(
+            f"{path}: holds an ablation with other settings or data ({', '.join(different)}); name another "
+            "with --out"
+        )
     return report

@@ -6,17 +6,17 @@ import dataclasses
 import fcntl
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sernet_core.ablation.plan import Job, Plan, same_settings
+from sernet_core.ablation.plan import Job, Plan, different_settings
+from sernet_core.ablation.rows import Row
 from sernet_core.checkpoint import read_info
 from sernet_core.errors import ConfigError, DivergedError, InputError
 from sernet_core.storage import make_folder, write_atomically
 from sernet_core.train import train
-from sernet_core.train.extra import Extra
 from sernet_core.train.loop import STATE
 from sernet_core.train.validate import BEST, MODEL
 
@@ -68,8 +68,8 @@ def train_job(plan: Plan, job: Job, out: Path) -> bool:
             [plan.validation, *plan.also],
             folder,
             encoder=plan.encoder,
-            teacher=plan.teacher if recipe.distil_weight else None,
-            extra=Extra(plan.extra) if plan.extra is not None and recipe.extra_share else None,
+            teacher=plan.teacher_of(job.row),
+            extra=plan.extra_of(job.row),
             first_weights_as=plan.recipe.network,
             device=plan.device,
             workers=plan.workers,
@@ -81,14 +81,18 @@ def train_job(plan: Plan, job: Job, out: Path) -> bool:
         raise
     if done:
         metrics = read_info(folder / MODEL).metrics
+        if metrics[plan.validation.name]["miou"] is None:
+            raise InputError(f"{plan.validation.name}: nothing in it is labelled, so that no row has a score")
         result = {
             "row": job.row.name,
             "seed": job.seed,
             "changes": job.row.changes,
+            "sources": plan.sources(job.row),
             "settings": plan.settings(),
             "seconds": round(time.monotonic() - started, 1),  # of the last start, where it was interrupted
             **metrics[plan.validation.name],
-            "also": {split.name: metrics[split.name] for split in plan.also},
+            # What an earlier start of this run was not asked for is not there.
+            "also": {split.name: metrics[split.name] for split in plan.also if split.name in metrics},
         }
         text = json.dumps(result, indent=2) + "\n"
         write_atomically(folder / RUN, lambda path: path.write_text(text))
@@ -104,22 +108,32 @@ def read_results(plan: Plan, out: Path) -> dict[str, dict[int, dict[str, Any]]]:
         InputError: A file is not a run's result, or is of an ablation with other settings.
     """
     found: dict[str, dict[int, dict[str, Any]]] = {}
-    settings = plan.settings()
-    changes = {row.name: json.loads(json.dumps(row.changes)) for row in plan.known}
+    settings, rows = plan.settings(), {row.name: row for row in plan.known}
     for path in sorted((out / "runs").glob(f"*/{RUN}")):
         try:
             result = json.loads(path.read_text())
             row = result["row"]
-            # Rows that are not known here have no line; an older result does not say what it changed.
-            same_row = row not in changes or result.get("changes", changes[row]) == changes[row]
-            same = same_row and same_settings(result["settings"], settings)
             found.setdefault(row, {})[result["seed"]] = result
+            different = different_settings(result["settings"], settings)
+            if row in rows:
+                different += _different_row(plan, rows[row], result)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
             raise InputError(f"{path}: not the result of an ablation's run ({error}); remove it") from error
-        if not same:
+        if different:
             raise InputError(
-                f"{path}: of an ablation with other settings or data; remove it, or name another with --out"
+                f"{path}: of an ablation with other settings or data ({', '.join(different)}); remove it, or "
+                "name another with --out"
             )
+    return found
+
+
+def _different_row(plan: Plan, row: Row, result: Mapping[str, Any]) -> list[str]:
+    """Whether a result is of another row of that name; an old one does not say what it changed."""
+    changes = json.loads(json.dumps(row.changes))
+    found = [f"what row '{row.name}' changes"] if result.get("changes", changes) != changes else []
+    learned, given = result.get("sources", {}), plan.sources(row)
+    # A row that was trained before may be read without giving again what it learned from.
+    found += [f"the {key} of row '{row.name}'" for key in given if given[key] != learned.get(key)]
     return found
 
 

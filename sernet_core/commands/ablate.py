@@ -17,6 +17,7 @@ example:
   sernet ablate --data $SERNET_DATA/camvid --time     # latency again, on a quiet machine
   sernet ablate --data $SERNET_DATA/camvid --leave-out 0006R0 --also $SERNET_DATA/kitti48:val \\
       --recipe config/ablation_settings.yaml --changes config/ablation_settings_rows.yaml \\
+      --extra $SERNET_DATA/labelmefacade:train --rows "no scenes" sgd "second data set" \\
       --encoder $SERNET_DATA/weights/resnet50_v1_imagenet_encoder.safetensors --out out/settings
   sernet ablate --list
 """
@@ -86,7 +87,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--teacher",
         metavar="MODEL",
-        help="larger model to learn from too (path or name), for the rows with a distil_weight",
+        help="larger model to learn from too (path or name), for the rows with a distil_weight; it must "
+        "not have seen what is scored",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda:N (default: auto)")
     parser.add_argument("--workers", type=int, default=1, help="processes that prepare crops (default: 1)")

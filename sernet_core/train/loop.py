@@ -16,7 +16,7 @@ from tqdm import tqdm
 from sernet_core.checkpoint import Checkpoint
 from sernet_core.datasets import Dataset
 from sernet_core.errors import ConfigError
-from sernet_core.labels import CAMVID
+from sernet_core.labels import CAMVID, ClassSet
 from sernet_core.losses import class_weights
 from sernet_core.network import NetworkConfig
 from sernet_core.pretrained import load_imagenet_encoder
@@ -87,17 +87,8 @@ def train(
         CheckpointError: Weights or a saved state do not fit, or cannot be written.
     """
     processes = processes or Processes(device=device)
-    classes = dataset.classes if dataset is not None else CAMVID
-    if len(classes) != recipe.network.classes:
-        raise ConfigError(
-            f"the recipe has {recipe.network.classes} classes, {classes.name} has {len(classes)}"
-        )
-    if start is not None:
-        check_start(start, recipe.network)
-    if teacher is not None:
-        check_teacher(teacher, classes)
-    check_extra(recipe, dataset, extra.dataset if extra is not None else None)
-    check_splits(validation, recipe, classes, trained_on(recipe, dataset, start, teacher, extra))
+    check_run(recipe, dataset, validation, start=start, teacher=teacher, extra=extra)
+    classes = _classes(dataset)
     with stop_on_signal() as stopped:
         origin = describe_origin(recipe, dataset, encoder, start, teacher, extra)
         state = TrainingState(recipe, origin, str(processes.device))
@@ -128,6 +119,41 @@ def train(
         with contextlib.closing(RunLog(folder if processes.first else None, state.step)) as log:
             run = _Run(learner, validator, log, folder, progress)
             return run.go(stream, workers, save_every, stopped)
+
+
+def check_run(
+    recipe: Recipe,
+    dataset: Dataset | None,
+    validation: Sequence[Dataset],
+    *,
+    start: Checkpoint | None = None,
+    teacher: Checkpoint | None = None,
+    extra: Extra | None = None,
+) -> None:
+    """Find out whether `train` would take these arguments, for all that can be told before a step is made.
+
+    Raises:
+        ConfigError: Recipe, data and the model to start from do not fit.
+        InputError: A split to score was trained on or has other classes.
+        CheckpointError: The file of a model cannot be read.
+    """
+    classes = _classes(dataset)
+    if len(classes) != recipe.network.classes:
+        raise ConfigError(
+            f"the recipe has {recipe.network.classes} classes, {classes.name} has {len(classes)}"
+        )
+    for name in recipe.augment.rare:
+        classes.id_of(name)
+    if start is not None:
+        check_start(start, recipe.network)
+    if teacher is not None:
+        check_teacher(teacher, classes)
+    check_extra(recipe, dataset, extra.dataset if extra is not None else None)
+    check_splits(validation, recipe, classes, trained_on(recipe, dataset, start, teacher, extra))
+
+
+def _classes(dataset: Dataset | None) -> ClassSet:
+    return dataset.classes if dataset is not None else CAMVID
 
 
 def _class_weights(recipe: Recipe, dataset: Dataset | None) -> torch.Tensor:

@@ -258,7 +258,7 @@ def test_timing_again(tmp_path: Path) -> None:
 def test_a_folder_of_another_ablation_is_refused(tmp_path: Path) -> None:
     run(plan_of(["no dbn"]), tmp_path, tell=lambda _: None)
     other = replace(plan_of(["no dbn"]), recipe=replace(RECIPE, steps=2, validate_every=2))
-    with pytest.raises(InputError, match="other settings or data"):
+    with pytest.raises(InputError, match=r"other settings or data \(recipe.steps, recipe.validate_every\)"):
         run(other, tmp_path)
     frames = replace(plan_of(["no dbn"]), dataset=Frames(noise_frames(4, "other"), "camvid/train"))
     with pytest.raises(InputError, match="other settings or data"):
@@ -291,7 +291,7 @@ def rows_file(folder: Path, text: str) -> Path:
 def test_rows_of_a_file_change_the_recipe(tmp_path: Path) -> None:
     text = """
     no light: {augment: {brightness: 0, hue: 0.0}}
-    sgd: {optimizer: sgd, rate: 2e-2}
+    sgd: {optimizer: sgd, rate: "2e-2"}
     lateral: {network: {lateral: skip, dbn_rates: [2, 3]}, auxiliary_weight: 0.0}
     """
     base, *rows = load_rows(rows_file(tmp_path, text), RECIPE)
@@ -306,13 +306,20 @@ def test_rows_of_a_file_change_the_recipe(tmp_path: Path) -> None:
         "auxiliary_weight": 0.0,
     }
     assert [row.name for row in choose([base, *rows], ["sgd"])] == [BASE, "sgd"]
+    assert rows[1].recipe == {"optimizer": "sgd", "rate": 0.02}, "as the recipe reads them"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("all: {rate: 1.0}", "row 'all': is the recipe itself"),
+        ("settings: {rate: 1.0}", "row 'settings': is what --rows calls all rows"),
         ("a/b: {rate: 1.0}", "row 'a/b': a row's name has letters"),
+        ("a name of nineteen c: {rate: 1.0}", "at most 18"),
+        ("no: {rate: 1.0}", "row 'False': YAML reads this name as a bool; put it in quotes"),
+        ("a b: {rate: 1.0}\nA-B: {rate: 2.0}", "row 'A-B': its runs would lie in the folders of row 'a b'"),
+        ("a: {rate: 1.0}\na: {rate: 2.0}", "line 2, column 1: 'a' is there twice"),
+        ("{}", "needs at least one row"),
         ("a: 5", "row 'a': must be settings of the recipe that it changes"),
         ("a: {}", "row 'a': must be settings"),
         ("a: {network: fixed}", "row 'a': network and augment must be settings"),
@@ -320,8 +327,10 @@ def test_rows_of_a_file_change_the_recipe(tmp_path: Path) -> None:
         ("a: {augment: {hew: 1.0}}", "row 'a': augment: .*Did you mean 'hue'"),
         ("a: {network: {gait: fixed}}", "row 'a': network: .*Did you mean 'gate'"),
         ("a: {network: {gate: shut}}", "row 'a': network.gate: .*shut"),
+        ("a: {network: {depth: 7}}", "row 'a': depth: 7 is not one of"),
         ("a: {synthetic_share: 2.0}", "row 'a': synthetic_share: must be from 0 to 1"),
         ("a: {steps: 9}", "row 'a': steps is the same in all rows"),
+        ("a: {input_size: [128, 96]}", "row 'a': input_size is the same in all rows"),
         ("a: {momentum: 0.9}", "row 'a': changes nothing"),
     ],
 )
@@ -350,14 +359,15 @@ def test_settings_are_compared_on_what_is_left_out_and_on_another_set(
     command += ["--leave-out", "b", "--also", f"{tmp_path}/city:val", "--out", str(out), "--workers", "0"]
     command += ["--seeds", "1", "--repeats", "1"]
     assert main(command) == 2
-    assert "row 'extra': its extra_share needs a second data set (--extra)" in capsys.readouterr().err
+    assert "row 'extra': the recipe takes 0.5 of its crops from a second data set" in capsys.readouterr().err
+    assert not out.exists(), "nothing is written of what cannot be trained"
     command += ["--extra", f"{tmp_path}/facades:train"]
     assert main(command) == 0
     shown = capsys.readouterr().out
     assert "no auxiliary" in shown and "city/val" in shown
     report = json.loads((out / RESULT).read_text())
     assert report["settings"]["validation"] == "camvid/train only b"
-    assert report["settings"]["extra"] == "facades/train"
+    assert report["sources"]["extra"]["extra"]["train"] == "facades/train"
     for row in report["rows"]:
         info = read_info(out / f"runs/{row['row'].replace(' ', '-')}_seed0/model.safetensors")
         assert ("extra" in info.data) == (row["row"] == "extra")
@@ -371,9 +381,15 @@ def test_settings_are_compared_on_what_is_left_out_and_on_another_set(
         assert all(line["city/val_miou_mean"] for line in csv.DictReader(file))
     page = (out / PAGE).read_text()
     assert "extra_share 0.5" in page and "Every run on city/val" in page
+    chosen = [*command[:-2], "--rows", "no auxiliary"]  # what another row learned from need not be given
+    assert main(chosen) == 0 and "extra" in capsys.readouterr().out
+    assert main([*command[:-1], f"{tmp_path}/city:val"]) == 2
+    assert "(the extra of row 'extra')" in capsys.readouterr().err
+    assert main([*command, "--also", f"{tmp_path}/city:val"]) == 2
+    assert "two splits to score are called city/val" in capsys.readouterr().err
     rows_file(tmp_path, "no auxiliary: {auxiliary_weight: 0.1}\nextra: {extra_share: 0.5}\n")
     assert main(command) == 2
-    assert "of an ablation with other settings" in capsys.readouterr().err
+    assert "other settings or data (what row 'no auxiliary' changes)" in capsys.readouterr().err
     assert main([*command, "--validate", "val"]) == 2
     assert "--validate: what is left out is scored" in capsys.readouterr().err
 
@@ -382,8 +398,8 @@ def test_a_teacher_is_for_the_rows_that_give_it_a_weight(tmp_path: Path) -> None
     recipe = replace(RECIPE, distil_weight=0.0)
     rows = load_rows(rows_file(tmp_path, "teacher: {distil_weight: 2.0}"), recipe)
     data = [Frames(noise_frames(4), "camvid/train"), Frames(noise_frames(2, "v"), "camvid/val")]
-    with pytest.raises(ConfigError, match="row 'teacher': its distil_weight needs a teacher"):
-        Plan(recipe, rows, data[0], data[1], rows)
+    with pytest.raises(ConfigError, match=r"row 'teacher': .*give one with --teacher"):
+        run(Plan(recipe, rows, data[0], data[1], rows), tmp_path / "none")
     run(plan_of([BASE]), tmp_path / "first", tell=lambda _: None)
     path = plan_of([]).jobs()[0].folder(tmp_path / "first") / "model.safetensors"
     plan = Plan(recipe, rows, *data, rows, teacher=load_checkpoint(path), seeds=1, repeats=1, workers=0)
@@ -393,8 +409,14 @@ def test_a_teacher_is_for_the_rows_that_give_it_a_weight(tmp_path: Path) -> None
         for job in plan.jobs()
     }
     assert taught == {BASE: False, "teacher": True}
-    with pytest.raises(ConfigError, match=r"a teacher .--teacher. is given, and no row's distil_weight"):
-        Plan(recipe, rows[:1], *data, rows, teacher=load_checkpoint(path))
+    with pytest.raises(ConfigError, match="--teacher: a teacher is given, and no row has"):
+        Plan(recipe, rows[:1], *data, rows[:1], teacher=load_checkpoint(path))
+    seen = replace(plan, validation=Frames(noise_frames(2), "camvid/train only n"))
+    with pytest.raises(InputError, match=r"(?s)row 'all': .*training list"):
+        run(replace(seen, dataset=data[0]), tmp_path / "third")
+    other = replace(seen, dataset=data[1])
+    with pytest.raises(InputError, match=r"(?s)row 'teacher': .*training list of the teacher"):
+        run(other, tmp_path / "third")
 
 
 def test_the_rows_that_ship_fit_their_recipe() -> None:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from sernet_core.augment import AugmentConfig
+from sernet_core.config import load_yaml
 from sernet_core.errors import ConfigError
 from sernet_core.train import Recipe, load_recipe
 
@@ -74,6 +75,8 @@ def test_numbers_with_an_exponent_need_no_point(tmp_path: Path) -> None:
         ("steps: 5\naugment: {blur: 2.0}", "blur: must be from 0 to 1"),
         ("steps: 5\naugment: {hue: -1}", "hue: must not be negative"),
         ("steps: 5\ninput_size: [0, 0]", "input_size: needs at least"),
+        ("steps: 5\nseed: 1\nseed: 2", "line 3, column 1: 'seed' is there twice"),
+        ("steps: 5\naugment: {flip: 0, flip: 1}", "'flip' is there twice"),
         ("- 5", "must be a mapping"),
         ("steps: [", "not valid YAML"),
     ],
@@ -122,3 +125,11 @@ def test_a_fault_of_yaml_is_one_line_with_its_place(tmp_path: Path, text: str, w
         load_recipe(write(tmp_path, text))
     message = str(caught.value)
     assert words in message and "recipe.yaml: not valid YAML: " in message and "\n" not in message
+
+
+def test_anchors_and_merges_are_yaml_as_ever(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("steps: 5\naugment: &it {flip: 0.0, crop: [96, 64]}\n")
+    assert load_recipe(path).augment.flip == 0.0
+    path.write_text("a: &it {x: 1, y: 2}\nb: {<<: *it, y: 3}\n")
+    assert load_yaml(path)["b"] == {"x": 1, "y": 3}

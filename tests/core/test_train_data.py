@@ -274,6 +274,23 @@ def test_a_recipe_for_a_teacher_without_one_is_warned_of(
         assert ("warning: the recipe's distil_weight is for a teacher" in capsys.readouterr().out) == warned
 
 
+def test_bfloat16_where_it_gains_nothing_is_warned_of(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("sernet_core.train.train", lambda *_, **__: True)
+    recipe = tmp_path / "recipe.yaml"
+    command = ["train", "--recipe", str(recipe), "--data", str(parts), "--run", str(tmp_path / "run")]
+    for precision, doubt, warned in (
+        ("bf16", "no AMX", True),
+        ("bf16", "", False),
+        ("fp32", "no AMX", False),
+    ):
+        monkeypatch.setattr("sernet_core.engines.processor.bf16_doubt", lambda doubt=doubt: doubt)
+        recipe.write_text(f"steps: 1\ninput_size: [96, 64]\nprecision: {precision}\n")
+        assert main([*command, "--device", "cpu"]) == 0
+        assert ("bf16 may be slower than fp32 here: no AMX" in capsys.readouterr().out) == warned
+
+
 def test_two_splits_of_one_name_cannot_be_scored(
     parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
