@@ -34,7 +34,7 @@ class Transfer:
         kept: Classes of the new set that go on from a class of the old one, with its name.
         fresh: Classes of the new set that start from nothing.
         dropped: Classes of the old set that the new one has no use for.
-        parts: Parts of the network that start from nothing, for theirs have other shapes.
+        parts: Parts of the network that start from nothing, for want of such shapes in the old one.
         settings: Settings that weights which are kept were not trained with: the new value and the old one.
     """
 
@@ -76,9 +76,11 @@ def start_from(network: SernetFormer, start: Checkpoint, classes: ClassSet) -> T
         What was kept and what not; None where all was.
     """
     given, own = start.network.state_dict(), network.state_dict()
-    parts = [name for name, _ in network.named_children() if not _fits(name, given, own)]
+    parts = [fresh for name, _ in network.named_children() for fresh in _fresh(name, given, own)]
     settings = other_settings(start.info.network, network.config, parts)
-    weights = {key: own[key] if key.partition(".")[0] in parts else given[key] for key in own}
+    weights = {
+        key: own[key] if key.startswith(tuple(f"{part}." for part in parts)) else given[key] for key in own
+    }
     if not start.info.classes.difference(classes):
         network.load_state_dict(weights)
         return Transfer(parts=parts, settings=settings) if parts or settings else None
@@ -108,22 +110,25 @@ def other_settings(
         new: Of the network that takes its weights.
         fresh: Parts of the network that start from nothing.
     """
-    kept = [name for part, name in _UNSEEN.items() if part not in fresh and (part == "encoder" or new.dbn)]
+    begun = {name.partition(".")[0] for name in fresh}
+    kept = [name for part, name in _UNSEEN.items() if part not in begun and (part == "encoder" or new.dbn)]
     pairs = {name: (getattr(new, name), getattr(old, name)) for name in kept}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _fits(part: str, given: dict[str, Tensor], own: dict[str, Tensor]) -> bool:
-    """Whether a part has the same weights in both networks, the number of classes apart."""
+def _fresh(part: str, given: dict[str, Tensor], own: dict[str, Tensor]) -> list[str]:
+    """What of a part starts from nothing: nothing, what the old network lacks in it, or the whole part."""
     shapes = [
         {
-            key: value.shape[1:] if key in _LAST else value.shape
+            key: value.shape[1:] if key in _LAST else value.shape  # the number of classes apart
             for key, value in weights.items()
-            if key.partition(".")[0] == part
+            if key.startswith(f"{part}.")
         }
         for weights in (given, own)
     ]
-    return shapes[0] == shapes[1]
+    lacking = sorted({".".join(key.split(".")[:2]) for key in shapes[1].keys() - shapes[0].keys()})
+    kept = {key: shape for key, shape in shapes[1].items() if ".".join(key.split(".")[:2]) not in lacking}
+    return lacking if kept and kept == shapes[0] else [part]
 
 
 def _same(old: ClassSet, new: ClassSet) -> dict[int, int]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from small_run import SMALL, Frames, noise_frames
 
-from sernet_core.checkpoint import load_checkpoint, read_info
+from sernet_core.checkpoint import CheckpointInfo, load_checkpoint, read_info, save_checkpoint
 from sernet_core.labels import CAMVID, CITYSCAPES, ClassSet
 from sernet_core.network import NetworkConfig, build_network
 from sernet_core.train import train
@@ -91,6 +92,33 @@ def test_a_new_part_and_other_classes(small_model: Path) -> None:
     assert transfer.dropped == list(CAMVID.names) and "go on:   none" in str(transfer)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "parts"),
+    [
+        ({}, {"lateral": "context"}, ["afn2.lateral"]),
+        ({"dbn": False, "afn1": False}, {}, ["context.branches", "afn1.boost"]),
+        ({"fusion": "add"}, {"fusion": "gated"}, ["head.mix"]),
+        ({"lateral": "skip"}, {}, ["afn1"]),
+    ],
+)
+def test_what_the_old_network_lacks_alone_starts_from_nothing(
+    tmp_path: Path, old: dict[str, Any], new: dict[str, Any], parts: list[str]
+) -> None:
+    base = NetworkConfig(depth=18, dbn_rates=(1, 2, 3))
+    before = build_network(replace(base, **old))
+    save_checkpoint(
+        tmp_path / "old.safetensors", before, CheckpointInfo(before.config, CAMVID, (96, 64), notice="test")
+    )
+    start, network = load_checkpoint(tmp_path / "old.safetensors"), build_network(replace(base, **new))
+    fresh = {key: value.clone() for key, value in network.state_dict().items()}
+    transfer = start_from(network, start, CAMVID)
+    assert transfer is not None and transfer.parts == parts and not transfer.settings
+    kept = start.network.state_dict()
+    for key, value in network.state_dict().items():
+        begun = key.startswith(tuple(f"{part}." for part in parts))
+        assert torch.equal(value, (fresh if begun else kept)[key]), key
+
+
 def test_another_decoder_width_and_other_classes(small_model: Path) -> None:
     start = load_checkpoint(small_model)
     network = build_network(replace(start.info.network, classes=19, afn_channels=48))
@@ -106,7 +134,7 @@ def test_another_decoder_width_and_other_classes(small_model: Path) -> None:
 OTHERS = {
     "classes": 12, "depth": 34, "output_stride": 8, "abm": False, "dbn": False, "afn1": False, "afn2": False,
     "gate": "fixed", "fusion": "add", "dbn_rates": (2, 4, 6), "dbn_separable": False, "dbn_channels": 64,
-    "afn_channels": 48,
+    "afn_channels": 48, "lateral": "context",
 }  # fmt: skip
 
 
