@@ -40,7 +40,7 @@ def check(network: SegmentationNetwork | SernetFormer) -> None:
 @pytest.mark.parametrize("config", [
     NetworkConfig(depth=18, dbn_rates=(1, 2, 3)),
     NetworkConfig(depth=18, output_stride=8, fusion="gated"),
-    NetworkConfig(depth=18, gate="fixed", fusion="add", dbn_separable=False),
+    NetworkConfig(depth=18, gate="fixed", fusion="add", dbn_separable=False, lateral="context"),
     NetworkConfig(depth=29),
     NetworkConfig(depth=50),
 ], ids=["18", "18-os8-gated", "18-fixed-dense", "29", "50"])  # fmt: skip
