@@ -23,7 +23,9 @@ def render(report: Mapping[str, Any]) -> str:
     for split in report["settings"]["also"]:
         scored = [{**row, **row["also"][split]} for row in rows if split in row["also"]]
         sections += [_seeds(scored, split), _differences(scored, split)] if scored else []
-    return document("Ablation", [*sections, _cost(rows), _details(report)])
+    if len({row["gmac"] for row in rows}) > 1:
+        sections.append(_cost(rows))
+    return document("Ablation", [*sections, _details(report)])
 
 
 def _head(report: Mapping[str, Any]) -> str:
@@ -60,8 +62,8 @@ def _table(rows: Sequence[Row]) -> str:
         "<section><h2>Variants <small>mIoU in percent on the validation part, single scale; the difference "
         f"is from <i>{BASE}</i>, or from the row that is named, over common seeds, with its 95 % interval by "
         "Student's t</small></h2>"
-        '<div class="wide"><table><tr><th></th><th>seeds</th><th>mIoU</th><th>sd</th><th>difference</th>'
-        "<th>parameters, M</th><th>GMAC</th><th>latency, ms (of base)</th></tr>"
+        '<div class="wide"><table class="figures"><tr><th></th><th>seeds</th><th>mIoU</th><th>sd</th>'
+        "<th>difference</th><th>parameters, M</th><th>GMAC</th><th>latency, ms (of base)</th></tr>"
         f"{lines}</table></div></section>"
     )
 

@@ -106,6 +106,7 @@ img { background: #fff; }
 .chart .span.failed { stroke: var(--bad); fill: var(--bad); }
 .chart .area { stroke: none; }
 .wide { overflow-x: auto; }
+.figures th, .figures td:not(:first-child) { white-space: nowrap; overflow-wrap: normal; }
 .confusion { width: auto; font-size: 12.5px; }
 .confusion th { white-space: nowrap; text-align: right; overflow-wrap: normal; }
 .confusion tr:first-child th {
