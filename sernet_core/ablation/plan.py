@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -145,8 +146,13 @@ class Plan:
         if extra is not None:
             found["extra"] = {"train": extra.dataset.name, "stems_sha256": _digest(extra.dataset.stems)}
         if teacher is not None:
-            found["teacher"] = {"file": teacher.path.name, "sha256": weights_sha256(teacher.path)}
+            found["teacher"] = {"file": teacher.path.name, "sha256": self._teacher_sha256}
         return found
+
+    @functools.cached_property
+    def _teacher_sha256(self) -> str:
+        """Read once, for all rows and runs that name it."""
+        return weights_sha256(self.teacher.path) if self.teacher is not None else ""
 
 
 def _digest(stems: Sequence[str]) -> str:

@@ -57,8 +57,9 @@ def _compared(row: Row, runs: Runs, others: Runs) -> dict[str, Any]:
 
 
 def _of_split(runs: Runs, name: str) -> Runs:
-    """Scores on a further split, of the runs that have any: it may have been asked for later."""
-    return {seed: run["also"][name] for seed, run in runs.items() if name in run.get("also", {})}
+    """Scores on a further split, of the runs that have any; without labels, or asked for later, none has."""
+    found = {seed: run.get("also", {}).get(name, {}) for seed, run in runs.items()}
+    return {seed: scores for seed, scores in found.items() if scores.get("miou") is not None}
 
 
 def _miou(runs: Runs) -> dict[int, float]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import layout_trees as trees
+import numpy as np
 import pytest
 import torch
 from small_run import SMALL, Frames, noise_frames
@@ -26,6 +27,7 @@ from sernet_core.ablation.table import as_text
 from sernet_core.checkpoint import load_checkpoint, read_info
 from sernet_core.cli import main
 from sernet_core.errors import ConfigError, DivergedError, InputError
+from sernet_core.labels import IGNORE
 from sernet_core.network import NetworkConfig, build_network
 from sernet_core.train import load_recipe
 from sernet_core.train.state import TrainingState
@@ -417,6 +419,13 @@ def test_a_teacher_is_for_the_rows_that_give_it_a_weight(tmp_path: Path) -> None
     other = replace(seen, dataset=data[1])
     with pytest.raises(InputError, match=r"(?s)row 'teacher': .*training list of the teacher"):
         run(other, tmp_path / "third")
+
+
+def test_a_further_split_without_labels_has_no_scores(tmp_path: Path) -> None:
+    blank = [replace(one, label=np.full_like(one.label, IGNORE)) for one in noise_frames(2, "b")]  # type: ignore[arg-type]
+    report = run(plan_of([BASE], also=[Frames(blank, "city/val")]), tmp_path, tell=lambda _: None)
+    assert report is not None and report["rows"][0]["also"] == {} and report["rows"][0]["miou"]["mean"] >= 0
+    assert "city/val" in as_text(report) and "Every run on city/val" not in (tmp_path / PAGE).read_text()
 
 
 def test_the_rows_that_ship_fit_their_recipe() -> None:
