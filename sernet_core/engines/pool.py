@@ -181,8 +181,11 @@ class EnginePool:
                 return
             fault = _words(error)
             _log.error("eager serves: %s", fault)
-            self._failed[key] = fault
-            self._keep(key, Choice(reference(self._source, plan), fault))
+            instead = Choice(reference(self._source, plan), fault)
+            with self._lock:
+                if not self._is_built(key):  # `prepare` may have succeeded since
+                    self._failed[key] = fault
+                    self._keep(key, instead)
 
     def _build(self, key: _Key) -> Engine:
         """Build an engine when its turn has come, unless it was built meanwhile."""
@@ -199,8 +202,9 @@ class EnginePool:
                         return self._ready[key].engine
                 choice = choose(name, self._source, plan, unwanted)
                 # Before another one has its turn, who may have waited for this very engine.
-                self._failed.pop(key, None)
-                self._keep(key, choice)
+                with self._lock:
+                    self._failed.pop(key, None)
+                    self._keep(key, choice)
         except Exception as error:
             if self._closed.is_set():
                 raise EngineError(CLOSED) from error
@@ -212,12 +216,12 @@ class EnginePool:
         return choice.engine
 
     def _keep(self, key: _Key, choice: Choice) -> None:
-        with self._lock:
-            if self._closed.is_set():
-                return
-            self._ready[key] = choice
-            while len(self._ready) > self._kept:
-                self._ready.popitem(last=False)
+        """Have a choice ready; the lock is held."""
+        if self._closed.is_set():
+            return
+        self._ready[key] = choice
+        while len(self._ready) > self._kept:
+            self._ready.popitem(last=False)
 
 
 def _words(error: Exception) -> str:

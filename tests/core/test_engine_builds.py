@@ -13,9 +13,10 @@ import pytest
 from fake_engines import FRAME, Broken, Quick, contend_with, load, until
 
 from sernet_core.engines import onnx, openvino, pool
-from sernet_core.engines.base import Source, missing_packages
+from sernet_core.engines.base import Engine, Source, missing_packages
 from sernet_core.engines.cache import EngineCache
 from sernet_core.engines.parity import street_frames
+from sernet_core.engines.plan import Plan
 from sernet_core.engines.registry import engine_class
 from sernet_core.engines.turn import alone
 from sernet_core.errors import EngineError
@@ -120,6 +121,31 @@ def test_what_failed_in_the_background_can_be_prepared_when_it_has_passed(
         segmenter.segment(FRAME)
         until(lambda: segmenter.engine_fault)
     segmenter.prepare(*FRAME.shape[:2])
+    segmenter.segment(FRAME)
+    assert segmenter.engine == "quick" and segmenter.engine_fault == ""
+
+
+def test_a_failure_in_the_background_does_not_displace_what_was_prepared_since(
+    small_model, tmp_path, contend, monkeypatch
+) -> None:
+    contend(Quick)
+    failed, prepared, reference = threading.Event(), threading.Event(), pool.reference
+
+    def late(source: Source, plan: Plan) -> Engine:
+        if threading.current_thread().name == "engine build":
+            failed.set()
+            assert prepared.wait(60)
+        return reference(source, plan)
+
+    monkeypatch.setattr(pool, "reference", late)
+    with monkeypatch.context() as patch:
+        patch.setattr(Quick, "__init__", Broken.__init__)
+        segmenter = load(small_model, tmp_path, "quick", background=True)
+        segmenter.segment(FRAME)
+        assert failed.wait(60)
+    segmenter.prepare(*FRAME.shape[:2])
+    prepared.set()
+    until(lambda: not segmenter.building)
     segmenter.segment(FRAME)
     assert segmenter.engine == "quick" and segmenter.engine_fault == ""
 
