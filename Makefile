@@ -40,7 +40,7 @@ help: ## List the targets and their variables
 	@echo "  VIEW=1                demo: show it meanwhile in the browser, on http://127.0.0.1:8080/"
 	@echo "  OUT=DIR               demo: where its results go (out/demo)"
 	@echo "  DEMO_ARGS=\"...\"       demo: further arguments (make demo DEMO_ARGS=--help)"
-	@echo "  TEST_ARGS=\"...\"       test: arguments for pytest, e.g. TEST_ARGS=\"-k codec\""
+	@echo "  TEST_ARGS=\"...\"       test: some of them, in one process: arguments for pytest, e.g. TEST_ARGS=\"-k codec\""
 
 setup: ## Make .venv or bring it up to date (the other targets do this by themselves)
 	@command -v $(PYTHON) >/dev/null || { \
@@ -51,8 +51,16 @@ setup: ## Make .venv or bring it up to date (the other targets do this by themse
 demo: setup ## Drive the live node with synthetic street scenes, or SOURCE; results in out/demo
 	$(RUN) -m sernet_ros.demo --out "$(OUT)" $(if $(SOURCE),--source "$(SOURCE)") $(if $(SPLIT),--split "$(SPLIT)") $(if $(RATE),--rate $(RATE)) $(if $(VIEW),--view) $(DEMO_ARGS)
 
+# The tests that run ROS have the machine to themselves, for they watch rates; the others share it.
 test: setup ## Run all tests
+ifneq ($(strip $(TEST_ARGS)),)
 	$(RUN) -m pytest $(TEST_ARGS)
+else
+	@failed=0; \
+	$(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --ignore tests/ros tests || failed=1; \
+	$(RUN) -m pytest tests/ros || failed=1; \
+	exit $$failed
+endif
 
 soak: setup ## Drive the node with 10,000 frames and leave it idle: memory and CPU (about ten minutes)
 	SERNET_SOAK=whole $(RUN) -m pytest -s tests/ros/test_soak.py

@@ -90,7 +90,12 @@ class Plan:
                     raise ConfigError("it changes how a teacher is learned from; give one with --teacher")
                 splits = [self.validation, *self.also]
                 check_run(
-                    recipe, self.dataset, splits, teacher=self.teacher_of(row), extra=self.extra_of(row)
+                    recipe,
+                    self.dataset,
+                    splits,
+                    encoder=self.encoder,
+                    teacher=self.teacher_of(row),
+                    extra=self.extra_of(row),
                 )
                 if self.encoder is not None and (kind := _encoder_of(recipe.network)) not in encoders:
                     load_imagenet_encoder(build_network(recipe.network).encoder, self.encoder)

@@ -64,3 +64,9 @@ def calibrated(network: SernetFormer, images: Iterable[Tensor], keep: Iterable[n
 def norms_of(module: nn.Module) -> list[nn.BatchNorm2d]:
     """Batch norms in a module, in its order."""
     return [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
+
+
+def with_still_norms(network: nn.Module, recipe: Recipe) -> list[nn.Module]:
+    """Parts of a network within which a recipe lets norm statistics stay as the run starts with them."""
+    names = ["encoder"] if recipe.batch_norm == "frozen_encoder" else []
+    return [network.get_submodule(name) for name in (*names, *recipe.freeze)]

@@ -27,7 +27,7 @@ from sernet_core.train.log import RunLog
 from sernet_core.train.origin import describe_origin, trained_on
 from sernet_core.train.processes import Processes
 from sernet_core.train.recipe import Recipe
-from sernet_core.train.start import check_start, load_start
+from sernet_core.train.start import check_frozen, check_kept, check_start, load_start
 from sernet_core.train.state import TrainingState
 from sernet_core.train.step import Learner
 from sernet_core.train.stop import stop_on_signal
@@ -87,7 +87,7 @@ def train(
         CheckpointError: Weights or a saved state do not fit, or cannot be written.
     """
     processes = processes or Processes(device=device)
-    check_run(recipe, dataset, validation, start=start, teacher=teacher, extra=extra)
+    check_run(recipe, dataset, validation, encoder=encoder, start=start, teacher=teacher, extra=extra)
     classes = _classes(dataset)
     with stop_on_signal() as stopped:
         origin = describe_origin(recipe, dataset, encoder, start, teacher, extra)
@@ -102,8 +102,10 @@ def train(
                 load_imagenet_encoder(state.model.network.encoder, encoder)
             if start is not None:
                 transfer = load_start(state.model.network, start, classes)
-                if transfer and processes.first:
-                    tqdm.write(str(transfer))
+                if transfer:
+                    check_kept(recipe, transfer)
+                    if processes.first:
+                        tqdm.write(str(transfer))
             state.reset_average()
         make_folder(folder)  # not before the weights to start from have proved to fit
         if extra is not None and processes.first:
@@ -126,6 +128,7 @@ def check_run(
     dataset: Dataset | None,
     validation: Sequence[Dataset],
     *,
+    encoder: Path | None = None,
     start: Checkpoint | None = None,
     teacher: Checkpoint | None = None,
     extra: Extra | None = None,
@@ -146,6 +149,7 @@ def check_run(
         classes.id_of(name)
     if start is not None:
         check_start(start, recipe.network)
+    check_frozen(recipe, encoder=encoder is not None, start=start is not None)
     if teacher is not None:
         check_teacher(teacher, classes)
     check_extra(recipe, dataset, extra.dataset if extra is not None else None)

@@ -83,6 +83,8 @@ class Recipe:
         batch_norm: What normalises while training: "batch" (the part of the batch that a process computes at
             once), "synchronised" (such parts of all processes; GPUs only), "frozen_encoder" (in the encoder
             its running statistics, which stay) or "frozen" (those of the whole network).
+        freeze: Parts of the network, such as "encoder", that stay as the run starts with them, weights and
+            norm statistics; only what is left learns, with less time and memory a step.
         calibrate: Training crops, rounded up to whole batches, from which the averaged weights' norm
             statistics are computed anew before each validation; 0 keeps their average.
         precision: "fp32", or "bf16" for mixed precision.
@@ -121,6 +123,7 @@ class Recipe:
     average_decay: float = 0.998
     average_from: float = 0.75
     batch_norm: NormKind = "batch"
+    freeze: tuple[str, ...] = ()
     calibrate: int = 0
     precision: Literal["fp32", "bf16"] = "fp32"
     validate_every: int = 500
@@ -128,6 +131,7 @@ class Recipe:
     notice: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "freeze", tuple(self.freeze))
         for name in ("steps", "batch_size", "accumulate", "validate_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: needs at least 1, got {getattr(self, name)}")

@@ -1,12 +1,15 @@
-"""The model that a run starts from: one with the same encoder, or a deeper one to prune."""
+"""What a run starts from: a model with the same encoder, or a deeper one to prune; and what of it stays."""
 
 from __future__ import annotations
 
+import torch
+
 from sernet_core.checkpoint import Checkpoint
-from sernet_core.errors import ConfigError
+from sernet_core.errors import ConfigError, unknown_name
 from sernet_core.labels import ClassSet
-from sernet_core.network import NetworkConfig, SernetFormer
+from sernet_core.network import NetworkConfig, SernetFormer, build_network
 from sernet_core.pretrained import PRUNED_FROM, prune_encoder
+from sernet_core.train.recipe import Recipe
 from sernet_core.train.transfer import Transfer, other_settings, start_from
 
 
@@ -30,6 +33,47 @@ def check_start(start: Checkpoint, network: NetworkConfig) -> None:
         raise ConfigError(
             f"output_stride: 32 gives depth {network.depth} a layer that the model to start from, of depth "
             f"{given.depth}, has no weights for; take 16 or 8"
+        )
+
+
+def check_frozen(recipe: Recipe, *, encoder: bool, start: bool) -> None:
+    """Find out whether the parts that a recipe freezes are there, and have learned something before.
+
+    Args:
+        recipe: Settings of the run.
+        encoder: Whether the run starts from weights for the encoder.
+        start: Whether it starts from a model.
+
+    Raises:
+        ConfigError: A part is unknown, would stay as random as it begins, or nothing is left to learn.
+    """
+    if not recipe.freeze:
+        return
+    with torch.device("meta"):
+        parts = [name for name, _ in build_network(recipe.network).named_children()]
+    for name in recipe.freeze:
+        if name not in parts:
+            raise ConfigError(f"freeze: {unknown_name('part of the network', name, parts)}")
+        if not (start or (encoder and name == "encoder")):
+            given = "--from, or --encoder," if name == "encoder" else "--from"
+            raise ConfigError(
+                f"freeze: {name} would stay as random as it begins; start from a model ({given})"
+            )
+    if not set(parts) - set(recipe.freeze):
+        raise ConfigError("freeze: all parts of the network are named, and none is left to learn")
+
+
+def check_kept(recipe: Recipe, transfer: Transfer) -> None:
+    """Find out whether a run freezes nothing that the model to start from did not give.
+
+    Raises:
+        ConfigError: It would.
+    """
+    begun = [name.partition(".")[0] for name in transfer.parts] + ["head"] * bool(transfer.fresh)
+    if random := [name for name in recipe.freeze if name in begun]:
+        raise ConfigError(
+            f"freeze: {', '.join(random)} would stay as random as it begins, for want of such weights in the "
+            "model to start from; take it out"
         )
 
 

@@ -18,7 +18,7 @@ from sernet_core.blocks import conv_bn
 from sernet_core.errors import CheckpointError, ConfigError, InputError
 from sernet_core.network import SernetFormer, build_network
 from sernet_core.storage import write_atomically
-from sernet_core.train.average import norms_of, update_average
+from sernet_core.train.average import norms_of, update_average, with_still_norms
 from sernet_core.train.optimizer import build_optimizer, optimizer_tensors, restore_optimizer
 from sernet_core.train.recipe import Recipe, read_recipe
 
@@ -62,20 +62,19 @@ class TrainingState:
         self.model = TrainingNetwork(network, auxiliary=recipe.auxiliary_weight > 0)
         self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(network).requires_grad_(False)
+        for part in recipe.freeze:
+            network.get_submodule(part).requires_grad_(False)
         self.optimizer = build_optimizer(self.model, recipe)
 
-    @property
-    def frozen(self) -> nn.Module | None:
-        """The part of the model whose norms go by their running statistics while training."""
-        kind = self.recipe.batch_norm
-        return {"frozen": self.model, "frozen_encoder": self.model.network.encoder}.get(kind)
-
     def set_training(self) -> None:
-        """Training mode, but for the norms that the recipe freezes."""
+        """Training mode, but for the parts and the norms that the recipe freezes."""
         self.model.train()
-        if self.frozen is not None:
-            for norm in norms_of(self.frozen):
+        whole = self.recipe.batch_norm == "frozen"
+        for module in [self.model] if whole else with_still_norms(self.model.network, self.recipe):
+            for norm in norms_of(module):
                 norm.eval()
+        for part in self.recipe.freeze:
+            self.model.network.get_submodule(part).eval()  # dropout too
 
     def set_rates(self) -> None:
         """Learning rates of the present step."""

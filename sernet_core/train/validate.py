@@ -23,7 +23,7 @@ from sernet_core.network import SernetFormer
 from sernet_core.report.sheet import Exhibit, contact_sheet
 from sernet_core.runtime import Segmenter
 from sernet_core.storage import write_atomically
-from sernet_core.train.average import calibrated
+from sernet_core.train.average import calibrated, with_still_norms
 from sernet_core.train.recipe import Recipe
 from sernet_core.train.step import Learner
 from sernet_core.train.stream import TrainingStream, crop_batches
@@ -155,9 +155,8 @@ class Validator:
         recipe, state = self._state.recipe, self._state
         if not recipe.calibrate:
             return state.average
-        frozen = [state.average.encoder] if recipe.batch_norm == "frozen_encoder" else []
         with self._learner.autocast():
-            return calibrated(state.average, self._images(), frozen)
+            return calibrated(state.average, self._images(), with_still_norms(state.average, recipe))
 
     def _images(self) -> Iterator[Tensor]:
         """The run's first crops, in whole batches: of a single crop some norms see a single value."""

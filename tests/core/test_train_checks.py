@@ -66,6 +66,40 @@ def test_another_network_is_no_start(tmp_path: Path) -> None:
         train(deeper, Frames(noise_frames(2)), [], tmp_path / "third", start=start, workers=0)
 
 
+@pytest.mark.parametrize(
+    ("parts", "given", "words"),
+    [
+        (["encodr"], "start", "freeze: unknown part of the network .encodr.*Did you mean .encoder."),
+        (
+            ["afn1", "encoder"],
+            "encoder",
+            "freeze: afn1 would stay as random as it begins; start from a model",
+        ),
+        (["encoder"], "", r"start from a model \(--from, or --encoder,\)"),
+        (["encoder", "context", "afn1", "afn2", "head"], "start", "none is left to learn"),
+        (
+            ["encoder", "head"],
+            "start of other classes",
+            "freeze: head would stay as random as it begins, for want",
+        ),
+        (["encoder", "afn2"], "start without a lateral", "freeze: afn2 would stay as random"),
+    ],
+)
+def test_what_cannot_be_frozen_is_named(tmp_path: Path, parts: list[str], given: str, words: str) -> None:
+    recipe, start = replace(PLAIN, steps=1), None
+    if given.startswith("start"):
+        train(recipe, Frames(noise_frames(2)), [], tmp_path / "first", workers=0)
+        start = load_checkpoint(tmp_path / "first/model.safetensors")
+    if given.endswith("lateral"):
+        recipe = replace(recipe, network=replace(recipe.network, lateral="context"))
+    recipe = replace(recipe, freeze=tuple(parts))
+    frames = Frames(noise_frames(2), classes=OTHERS if given.endswith("classes") else CAMVID)
+    encoder = tmp_path / "weights" if given == "encoder" else None
+    with pytest.raises(ConfigError, match=words):
+        train(recipe, frames, [], tmp_path / "run", start=start, encoder=encoder, workers=0)
+    assert not (tmp_path / "run").exists()
+
+
 def test_weights_that_cannot_be_read_leave_no_folder(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no weights")
     with pytest.raises(CheckpointError, match=r"text.png: cannot read ImageNet weights"):

@@ -161,6 +161,22 @@ def test_frozen_norms_keep_their_statistics(kind: str, encoder: bool, decoder: b
             assert not torch.equal(old.weight, new.weight)  # gains are learned in any case
 
 
+def test_frozen_parts_stay_as_they_begin(tmp_path: Path) -> None:
+    """Weights and statistics, of the average too, and where the kept statistics are computed anew."""
+    frames, parts = Frames(noise_frames(3)), ("encoder", "context")
+    recipe = replace(PLAIN, steps=2, calibrate=2, batch_norm="batch")
+    train(recipe, frames, [], tmp_path / "first", workers=0)
+    start = load_checkpoint(tmp_path / "first" / "model.safetensors")
+    train(replace(recipe, freeze=parts), frames, [], tmp_path / "second", start=start, workers=0)
+    kept = load_checkpoint(tmp_path / "second" / "model.safetensors").network.state_dict()
+    for name, value in start.network.state_dict().items():
+        if value.is_floating_point() and not name.endswith(".bias"):  # some stay at 0
+            assert torch.equal(value, kept[name]) == name.startswith(parts), name
+    state = _learn(replace(recipe, freeze=parts), 1)
+    for name, parameter in state.model.named_parameters():
+        assert (parameter.grad is None) == name.startswith(("network.encoder.", "network.context.")), name
+
+
 def test_average_over_the_last_part() -> None:
     """The plain mean of the weights after the steps 5 to 8 of 8, and before that the present ones."""
     recipe = replace(PLAIN, steps=8, average="last", average_from=0.5, calibrate=2)
