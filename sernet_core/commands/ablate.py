@@ -27,7 +27,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sernet_core.commands.options import DATA_HELP, root_and_split
+from sernet_core.commands.options import DATA_HELP, root_and_split, warn_of_bfloat16
 from sernet_core.errors import ConfigError
 from sernet_core.package_files import config_file
 
@@ -152,6 +152,7 @@ def run(args: argparse.Namespace) -> int:
         workers=args.workers,
         repeats=args.repeats,
     )
+    warn_of_bfloat16(recipe, plan.device)
     report = run(plan, args.out, time_again=args.time, tell=lambda words: print(words, flush=True))
     if report is None:
         print("interrupted; give the same command again to go on")

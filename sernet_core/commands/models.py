@@ -50,11 +50,7 @@ def _describe(path: Path) -> list[str]:
     ]
     if saw_val(info.data):
         lines.append("  final     run on val too: no part of the data was held back to choose by")
-    averaged = info.data.get("averaged", [])
-    if averaged:
-        lines.append(f"  average   of {', '.join(map(_file, averaged))}")
-    runs = [info.data, *(model.get("data", {}) for model in averaged)]
-    lines += dict.fromkeys(line for run in runs for line in _made_from(run))  # each once
+    lines += [f"  {line}" for line in _history(info.data, set())]
     if encoder := pretrained_encoder(info.data):
         lines.append(f"  encoder   from {_file(encoder)}")
     for dataset, scores in info.metrics.items():
@@ -66,16 +62,27 @@ def _describe(path: Path) -> list[str]:
     return [*lines, f"  terms     {info.notice or 'none stated'}"]
 
 
-def _made_from(run: Mapping[str, Any]) -> Iterator[str]:
-    """What a run had besides its training frames."""
+def _history(run: Mapping[str, Any], told: set[str]) -> Iterator[str]:
+    """What a model was made of: of each model that it comes from a line, and below it that one's own history.
+
+    Args:
+        run: The `data` of its metadata.
+        told: SHA-256 of the models whose history has been told, to which is added.
+    """
     if extra := run.get("extra"):
-        masked = extra.get("masked")
-        by = f", its gaps masked by {_file(masked)}" if masked else ""
-        yield f"  extra     {100 * extra['share']:.0f} % of the crops from {extra['train']}{by}"
-    if before := run.get("started_from"):
-        yield f"  from      {_file(before)}"
-    if teacher := run.get("teacher"):
-        yield f"  teacher   {_file(teacher)}"
+        yield f"extra     {100 * extra['share']:.0f} % of the crops from {extra['train']}"
+    models = [("mean of", model) for model in run.get("averaged", ())]
+    models.append(("masked by", run.get("extra", {}).get("masked")))
+    models += [("from", run.get("started_from")), ("teacher", run.get("teacher"))]
+    for role, model in models:
+        if not model:
+            continue
+        digest = model.get("sha256")
+        known = digest in told
+        yield f"{role:<10}{_file(model)}{', see above' if known else ''}"
+        if not known:
+            told |= {digest} - {None}  # of the oldest runs no file is known
+            yield from (f"  {line}" for line in _history(model.get("data", {}), told))
 
 
 def _file(model: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from sernet_core.errors import ConfigError
 if TYPE_CHECKING:
     from sernet_core.datasets import Dataset
     from sernet_core.runtime import Segmenter
+    from sernet_core.train import Recipe
 
 DEFAULT_MODEL = "sernet-r50-camvid"
 DATA_HELP = "folder of a data set (`sernet data DIR` looks at one), or 'synthetic'"
@@ -53,6 +54,17 @@ def add_data_arguments(parser: argparse.ArgumentParser, split: str) -> None:
         metavar="PREFIX",
         help="only the frames whose names begin so, e.g. one sequence of several: --only 0001TP",
     )
+
+
+def warn_of_bfloat16(recipe: Recipe, device: str) -> None:
+    """Say where a recipe's reduced precision is likely to cost time; `device` is "cpu" or "cuda:N"."""
+    from sernet_core.engines.processor import bf16_doubt
+
+    if recipe.precision == "bf16" and device == "cpu" and (doubt := bf16_doubt()):
+        print(
+            f"warning: precision bf16 may be slower than fp32 here: {doubt}; a new run may take fp32",
+            flush=True,
+        )
 
 
 def open_data(args: argparse.Namespace) -> Dataset:

@@ -25,7 +25,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sernet_core.commands.options import DATA_HELP, root_and_split
+from sernet_core.commands.options import DATA_HELP, root_and_split, warn_of_bfloat16
 from sernet_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -141,7 +141,6 @@ def _train(
     from sernet_core.checkpoint import load_checkpoint, resolve_model
     from sernet_core.config import load_yaml
     from sernet_core.datasets import open_dataset
-    from sernet_core.engines.processor import bf16_doubt
     from sernet_core.train import train
     from sernet_core.train.extra import Extra
     from sernet_core.train.processes import join_processes
@@ -173,11 +172,7 @@ def _train(
                     "from labels alone; give it with --teacher MODEL",
                     flush=True,
                 )
-            if recipe.precision == "bf16" and processes.device.type == "cpu" and (doubt := bf16_doubt()):
-                print(
-                    f"warning: precision bf16 may be slower than fp32 here: {doubt}; a new run may take fp32",
-                    flush=True,
-                )
+            warn_of_bfloat16(recipe, str(processes.device))
             if importlib.util.find_spec("tensorboard") is None:
                 print(
                     "no events for TensorBoard, which is not installed (requirements/tensorboard.txt)",

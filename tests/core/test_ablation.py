@@ -445,3 +445,13 @@ def test_the_command_lists_its_rows_and_wants_data(capsys: pytest.CaptureFixture
     assert "none of them              components" in capsys.readouterr().out
     assert main(["ablate"]) == 2
     assert "--data: which data set" in capsys.readouterr().err
+
+
+def test_the_command_warns_of_bfloat16(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("sernet_core.ablation.run.run", lambda *_, **__: None)
+    for doubt in ("no AMX", ""):
+        monkeypatch.setattr("sernet_core.engines.processor.bf16_doubt", lambda doubt=doubt: doubt)
+        assert main(["ablate", "--data", "synthetic", "--device", "cpu"]) == 130
+        assert ("bf16 may be slower than fp32 here: no AMX" in capsys.readouterr().out) == bool(doubt)

@@ -65,7 +65,7 @@ def test_it_has_seen_what_its_models_have_seen(tmp_path: Path, capsys: pytest.Ca
         patch.setenv("SERNET_MODELS", str(tmp_path))
         capsys.readouterr()
         main(["models"])
-    assert f"average   of 0.safetensors (sha256 {file_sha256(paths[0])[:12]}" in capsys.readouterr().out
+    assert f"mean of   0.safetensors (sha256 {file_sha256(paths[0])[:12]}" in capsys.readouterr().out
 
 
 def test_models_without_a_common_start_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

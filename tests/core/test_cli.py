@@ -143,6 +143,33 @@ def test_no_bad_file_stops_the_listing(
     assert "70.50 % on x/val with bf16" in text
 
 
+def test_models_tells_the_whole_history_each_model_once(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    first = {"file": "first.safetensors", "sha256": "1" * 64, "data": {"started_from": {"data": {}}}}
+    mask = {"share": 0.25, "train": "more/train", "masked": {"file": "mask.safetensors", "sha256": "2" * 64}}
+    second = {
+        "file": "second.safetensors",
+        "sha256": "3" * 64,
+        "data": {"started_from": first, "extra": mask},
+    }
+    checkpoint = load_checkpoint(small_model)
+    data = {"train": "streets/train", "averaged": [first, second], "teacher": second}
+    save_checkpoint(tmp_path / "mine.safetensors", checkpoint.network, replace(checkpoint.info, data=data))
+    monkeypatch.setenv("SERNET_MODELS", str(tmp_path))
+    assert main(["models"]) == 0
+    expected = """
+  mean of   first.safetensors (sha256 111111111111...)
+    from      a model of an earlier run
+  mean of   second.safetensors (sha256 333333333333...)
+    extra     25 % of the crops from more/train
+    masked by mask.safetensors (sha256 222222222222...)
+    from      first.safetensors (sha256 111111111111...), see above
+  teacher   second.safetensors (sha256 333333333333...), see above
+  terms     test weights"""
+    assert expected in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.safetensors")), ids=lambda path: path.stem)
 def test_shipped_models_carry_their_terms_and_figures(path: Path) -> None:
     info = read_info(path)

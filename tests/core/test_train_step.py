@@ -64,8 +64,9 @@ def test_sgd_is_the_formula(nesterov: bool) -> None:
         torch.testing.assert_close(parameter.detach(), expected[name], msg=name)
 
 
-@pytest.mark.parametrize("recipe", [SGD, replace(SGD, momentum=0.0, nesterov=False), PLAIN, DROPOUT],
-                         ids=["momentum", "none", "adamw", "a peer with dropout"])  # fmt: skip
+@pytest.mark.parametrize("recipe", [SGD, replace(SGD, momentum=0.0, nesterov=False), PLAIN, DROPOUT,
+                                    replace(PLAIN, freeze=("encoder", "head"))],
+                         ids=["momentum", "none", "adamw", "dropout", "frozen parts"])  # fmt: skip
 def test_resumed_in_the_middle_ends_the_same(recipe: Recipe, tmp_path: Path) -> None:
     whole = _learn(replace(recipe, average="last", average_from=0.2, calibrate=2), 4)
     first = _learn(whole.recipe, 2)
