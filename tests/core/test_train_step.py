@@ -178,6 +178,14 @@ def test_frozen_parts_stay_as_they_begin(tmp_path: Path) -> None:
         assert (parameter.grad is None) == name.startswith(("network.encoder.", "network.context.")), name
 
 
+@pytest.mark.parametrize("parts", [(), ("encoder", "pyramid")])
+def test_a_frozen_part_drops_nothing(parts: tuple[str, ...]) -> None:
+    state = TrainingState(replace(DROPOUT, freeze=parts), {})
+    state.set_training()
+    (dropout,) = (module for module in state.model.modules() if isinstance(module, torch.nn.Dropout))
+    assert dropout.training == (not parts)
+
+
 def test_average_over_the_last_part() -> None:
     """The plain mean of the weights after the steps 5 to 8 of 8, and before that the present ones."""
     recipe = replace(PLAIN, steps=8, average="last", average_from=0.5, calibrate=2)
