@@ -2,6 +2,7 @@
 
 Efron and Tibshirani, An Introduction to the Bootstrap, 1993: frames are drawn anew, with replacement, and the
 figure is computed again from the drawn ones; what most draws agree on is no accident of the frames at hand.
+Of fewer than five frames, or stretches of frames, draws hardly differ; the ends of an interval are nan then.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from sernet_core.frame_scores import iou_of
 _TAIL = 2.5  # percent on either side of an interval
 _BATCH = 128
 _FEW = 16  # draws of whole samples at once: each takes the room of one
+_FEWEST = 5  # frames or stretches that draws are made of
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ def iou_differences(
         found.append(_figures(other, blocks[1]) - _figures(weights, blocks[0]))
     drawn = np.concatenate(found)
     classes = max(1, int(np.isfinite(drawn[:, 1:]).any(0).sum()))
-    low, high = _interval(drawn, [_TAIL, *[_TAIL / classes] * (drawn.shape[1] - 1)])
+    tails = [_TAIL, *[_TAIL / classes] * (drawn.shape[1] - 1)]
+    low, high = _interval(drawn, tails, units=min(len(part) for part in blocks))
     whole = [_figures(np.ones((1, len(part))), part)[0] for part in blocks]
     differences = [
         Difference(float(a), float(b), float(lower), float(upper))
@@ -87,7 +90,7 @@ def miou_interval(
         _figures(_draw(rng, len(blocks), min(_BATCH, draws - start)), blocks)[:, :1]
         for start in range(0, draws, _BATCH)
     ]
-    low, high = _interval(np.concatenate(drawn), [_TAIL])
+    low, high = _interval(np.concatenate(drawn), [_TAIL], units=len(blocks))
     return float(low[0]), float(high[0])
 
 
@@ -101,8 +104,9 @@ def median_difference(
                         for start in range(0, draws, _FEW)])
         for sample in (first, second)
     ]  # fmt: skip
-    low, high = np.percentile(drawn[1] - drawn[0], (_TAIL, 100.0 - _TAIL))
-    return Difference(float(np.median(first)), float(np.median(second)), float(low), float(high))
+    units = min(_units(sample, block) for sample in (first, second))
+    low, high = _interval((drawn[1] - drawn[0])[:, None], [_TAIL], units)
+    return Difference(float(np.median(first)), float(np.median(second)), float(low[0]), float(high[0]))
 
 
 def _draw_medians(rng: np.random.Generator, sample: np.ndarray, count: int, block: int) -> np.ndarray:
@@ -136,9 +140,22 @@ def _figures(weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.column_stack([mean, iou])
 
 
-def _interval(values: np.ndarray, tails: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """What each column has between two tails, in percent, without nan; nan where nothing is left."""
+def _units(sample: np.ndarray, block: int) -> int:
+    """How many stretches of `block` neighbours a sample has."""
+    return -(-len(sample) // block)
+
+
+def _interval(values: np.ndarray, tails: Sequence[float], units: int) -> tuple[np.ndarray, np.ndarray]:
+    """What each column has between two tails, in percent, without nan; nan where nothing is left.
+
+    Args:
+        values: Of the draws, (draws, columns).
+        tails: Percent on either side of the interval of each column.
+        units: Frames or stretches that were drawn from.
+    """
     low, high = np.full((2, values.shape[1]), np.nan)
+    if units < _FEWEST:
+        return low, high
     for column in range(values.shape[1]):
         finite = values[np.isfinite(values[:, column]), column]
         if len(finite):
@@ -160,14 +177,14 @@ def rank_correlation(
 ) -> Estimate:
     """Spearman's correlation of two figures of the same frames, float (N,) each.
 
-    It is 1 where the one rises whenever the other does. Draws keep the ranks that frames have in the sample.
-    Arguments as `iou_differences`.
+    It is 1 where the one rises whenever the other does, and nan where one never changes. Draws keep the ranks
+    that frames have in the sample. Arguments as `iou_differences`.
     """
-    ranks = [np.argsort(np.argsort(values, kind="stable")).astype(np.float64) for values in (first, second)]
+    ranks = [_ranks(values) for values in (first, second)]
     chosen = _draw_stretches(np.random.default_rng(seed), len(first), draws, block)
     whole = np.arange(len(first))[None]
     drawn, (value,) = (_correlations(ranks[0][rows], ranks[1][rows]) for rows in (chosen, whole))
-    low, high = _interval(drawn[:, None], [_TAIL])
+    low, high = _interval(drawn[:, None], [_TAIL], _units(first, block))
     return Estimate(float(value), float(low[0]), float(high[0]))
 
 
@@ -177,8 +194,14 @@ def mean_estimate(values: np.ndarray, draws: int = 4000, block: int = 1, seed: i
     if not len(finite):
         return Estimate(float("nan"), float("nan"), float("nan"))
     drawn = finite[_draw_stretches(np.random.default_rng(seed), len(finite), draws, block)].mean(1)
-    low, high = _interval(drawn[:, None], [_TAIL])
+    low, high = _interval(drawn[:, None], [_TAIL], _units(finite, block))
     return Estimate(float(finite.mean()), float(low[0]), float(high[0]))
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Place of each value in their order, float64 (N,); equal ones share the mean of their places."""
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts + 1) / 2)[which]
 
 
 def _correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:

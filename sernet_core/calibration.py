@@ -34,9 +34,13 @@ class Reliability:
 
     @property
     def ece(self) -> float:
-        """Expected calibration error in percent: mean distance of confidence and accuracy over all pixels."""
+        """Expected calibration error in percent: mean distance of confidence and accuracy over all pixels.
+
+        It is nan where there are none.
+        """
         rows = zip(self.confidence, self.accuracy, self.count, strict=True)
-        return sum(abs(sure - right) * count for sure, right, count in rows) / max(sum(self.count), 1)
+        off = sum(abs(sure - right) * count for sure, right, count in rows)
+        return off / pixels if (pixels := sum(self.count)) else float("nan")
 
 
 def reliability(logits: Tensor, labels: Tensor, temperature: float, bins: int = BINS) -> Reliability:

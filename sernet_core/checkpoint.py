@@ -161,9 +161,12 @@ def resolve_model(model: str | Path) -> Path:
         raise CheckpointError(f"{model}: no such checkpoint file: {error}") from error
     if path.is_file():
         return path
-    if path.suffix == ".safetensors" or path.parent != Path():
+    is_name = path.suffix != ".safetensors" and path.parent == Path()
+    known = available_models() if is_name else {}
+    if path.is_dir() and path.name not in known:
+        raise CheckpointError(f"{path}: a folder; name the model in it, such as {path / 'model.safetensors'}")
+    if not is_name:
         raise CheckpointError(f"{path}: no such checkpoint file")
-    known = available_models()
     if path.name not in known:
         folders = ", ".join(map(str, model_folders()))
         raise CheckpointError(f"{unknown_name('model', path.name, known)} (looked in {folders})")

@@ -153,7 +153,10 @@ def read_config(values: Mapping[str, Any], where: str) -> Any:
     """
     name = values.get("architecture", OWN)
     if name not in ARCHITECTURES:
-        raise ConfigError(f"{where}: {unknown_name('architecture', str(name), ARCHITECTURES)}")
+        raise ConfigError(
+            f"{where}: {unknown_name('architecture', str(name), ARCHITECTURES)}; networks by others are for "
+            "`sernet evaluate` and `sernet benchmark` alone"
+        )
     return config.build(ARCHITECTURES[name].settings, values, where)
 
 

@@ -192,6 +192,8 @@ def _regressions(
 def _dropped(what: str, difference: Difference | None, limit: float) -> list[str]:
     if difference is None:
         return [f"{what}: there is none to compare, but a limit"]
+    if np.isfinite(difference.value) and not np.isfinite(difference.low):
+        return [f"{what}: too few frames for an interval, but a limit; compare longer recordings"]
     if not (difference.certain and -difference.value > limit):
         return []
     return [

@@ -131,9 +131,11 @@ class Plan:
             "recipe": dataclasses.asdict(self.recipe),
             "train": self.dataset.name,
             "frames": len(self.dataset),
-            "validation": self.validation.name,
-            "also": [split.name for split in self.also],
             "stems_sha256": _digest(self.dataset.stems),
+            "validation": self.validation.name,
+            "validation_sha256": _digest(self.validation.stems),
+            "also": [split.name for split in self.also],
+            "also_sha256": {split.name: _digest(split.stems) for split in self.also},
             "encoder": self.encoder.name if self.encoder else None,
             "encoder_sha256": weights_sha256(self.encoder) if self.encoder else None,
             "rows": self.known[0].group,
@@ -187,15 +189,19 @@ class Job:
 def different_settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """What keeps two ablations from standing in one table, of what both of them say.
 
-    A setting of the recipe that one is too old to know had its default. What else is scored may differ.
+    A setting of the recipe that one is too old to know had its default. What else is scored may differ, but
+    frames of one name must be the same.
 
     Raises:
         ConfigError: Their recipes cannot be read.
         KeyError: They have none.
     """
-    first, second = (
-        {**each, **{f"recipe.{key}": value for key, value in vars(read_recipe(each["recipe"])).items()}}
-        for each in (one, other)
-    )
-    compared = (first.keys() & second.keys()) - {"recipe", "also"}
+
+    def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+        recipe = {f"recipe.{key}": value for key, value in vars(read_recipe(settings["recipe"])).items()}
+        frames = {f"frames of {name}": value for name, value in settings.get("also_sha256", {}).items()}
+        return {**settings, **recipe, **frames}
+
+    first, second = flat(one), flat(other)
+    compared = (first.keys() & second.keys()) - {"recipe", "also", "also_sha256"}
     return sorted(key for key in compared if first[key] != second[key])

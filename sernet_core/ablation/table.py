@@ -117,7 +117,7 @@ def as_text(report: Mapping[str, Any]) -> str:
     """The lines of a report for a terminal."""
     shown = [
         f"{'':<{_NAME}}{'seeds':>6}{'mIoU':>8}{'sd':>7}{'difference':>12}  "
-        f"{'95 %':<18}{'M':>6}{'GMAC':>7}{'ms':>8}"
+        f"{'95 %':<18}{'':<10}{'M':>6}{'GMAC':>7}{'ms':>8}"
     ]
     for line in report["rows"]:
         found, latency = line["against"], line["latency"]
@@ -137,7 +137,7 @@ def as_text(report: Mapping[str, Any]) -> str:
 
 
 def _as_words(scores: Mapping[str, Any]) -> str:
-    """Seeds, mean, deviation, difference and its interval, in columns."""
+    """Seeds, mean, deviation, difference, its interval and the verdict, in columns."""
     miou, found = scores["miou"], scores["against"]
     sure = found is not None and found["low"] is not None
     return (
@@ -146,4 +146,5 @@ def _as_words(scores: Mapping[str, Any]) -> str:
         + ("           -" if found is None else f"{found['difference']:>+12.2f}")
         + "  "
         + (f"{found['low']:+.2f} to {found['high']:+.2f}" if sure else "-").ljust(18)
+        + (found["verdict"] if sure else "").ljust(10)
     )

@@ -65,7 +65,7 @@ class Settings:
             CheckpointError: One cannot be found.
         """
         paths = {model: resolve_model(model) for model in self.models}
-        files = Counter(path.stem for path in paths.values())
+        files = Counter([*(path.stem for path in paths.values()), *self.peers])
         folders = Counter((path.parent.name, path.stem) for path in paths.values())
         return {
             model: path.stem

@@ -33,10 +33,12 @@ def run(args: argparse.Namespace) -> int:
     from sernet_core.checkpoint import load_checkpoint, save_checkpoint
     from sernet_core.engines.base import Source
     from sernet_core.engines.cache import EngineCache, default_folder
+    from sernet_core.storage import make_folder
     from sernet_core.temperature import calibrate
 
     dataset = open_data(args)
     source = Source.load(args.model, EngineCache(default_folder()))
+    make_folder(args.out.parent)
     temperature, before, after = calibrate(source, dataset)
     checkpoint = load_checkpoint(source.path)
     save_checkpoint(args.out, checkpoint.network, replace(checkpoint.info, temperature=temperature))

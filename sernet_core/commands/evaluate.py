@@ -64,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the table and write the results."""
+    import sernet_core.peers.registry  # noqa: F401 (makes the checkpoints of peers readable)
     from sernet_core.evaluate.page import write_page
     from sernet_core.evaluate.results import metrics_of, table, write_results
     from sernet_core.evaluate.rows import make_rows

@@ -40,13 +40,13 @@ def _describe(path: Path) -> list[str]:
 
     info = read_info(path)
     width, height = info.input_size
-    trained = info.data.get("train") or "procedural scenes"
+    share = info.data.get("synthetic_share", 0)
+    trained = info.data.get("train") or ("procedural scenes" if share else "data that are not stated")
     lines = [
         f"  file      {path} ({path.stat().st_size / 1e6:.1f} MB)",
         f"  network   depth {info.network.depth}, output stride {info.network.output_stride}",
         f"  input     {width}x{height}, {len(info.classes)} classes of {info.classes.name}",
-        f"  trained   on {trained}, {100 * info.data.get('synthetic_share', 0):.0f} % synthetic crops in its "
-        "last run",
+        f"  trained   on {trained}, {100 * share:.0f} % synthetic crops in its last run",
     ]
     if saw_val(info.data):
         lines.append("  final     run on val too: no part of the data was held back to choose by")

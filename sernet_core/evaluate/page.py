@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from sernet_core.evaluate.results import gain_words
 from sernet_core.evaluate.run import Evaluation
 from sernet_core.report import contact_sheet
 from sernet_core.report.charts import line_chart
@@ -24,13 +25,18 @@ _PART = 5.0  # percent of a class's pixels from which on a confusion is named
 
 
 def write_page(out: Path, metrics: Metrics, evaluation: Evaluation) -> Path:
-    """Write report.html, and worst.jpg where a frame had labels, and give the page's path."""
+    """Write report.html, and worst.jpg where a frame had labels, and give the page's path.
+
+    A worst.jpg of before goes: it would be of other frames.
+    """
     sheet = None
     if evaluation.worst:
         title = f"{metrics['model']} on {metrics['dataset']}: the frames with the lowest mIoU"
         drawn = contact_sheet(evaluation.worst, evaluation.tallies[0].classes, title, last="errors")
         sheet = _jpeg(drawn)
         write_atomically(out / "worst.jpg", _writer(sheet))
+    else:
+        (out / "worst.jpg").unlink(missing_ok=True)
     first = evaluation.tallies[0]
     frames = [(index, line.miou, line.flicker) for index, line in enumerate(first.frames)]
     path = out / "report.html"
@@ -80,7 +86,9 @@ def _head(metrics: Metrics) -> str:
 def _cards(metrics: Metrics) -> str:
     interval, edges = metrics["miou_interval"], metrics["boundary"]
     curve, temporal = metrics["calibration"], metrics["temporal"]
-    ends = f"95 %: {number(interval['low'], 1)} to {number(interval['high'], 1)}"
+    ends = "too few frames for an interval"
+    if interval["low"] is not None:
+        ends = f"95 %: {number(interval['low'], 1)} to {number(interval['high'], 1)}"
     recall = f"mean over classes: {number(metrics['class_accuracy'], 1)} %"
     raw = f"{number(curve['without_temperature']['ece'], 2)} % without its temperature"
     cards = [
@@ -106,8 +114,7 @@ def _rows(metrics: Metrics) -> str:
         return ""
     lines = []
     for row in rows:
-        gain = row.get("gain")
-        words = "" if gain is None else f"{gain['miou']:+.2f} ({gain['low']:+.2f} to {gain['high']:+.2f})"
+        words = gain_words(row["gain"]) if "gain" in row else ""
         cells = (
             str(row["passes"]), number(row["miou"], 2), words, number(row["boundary_miou"], 2),
             number(row["pixel_accuracy"], 2), number(row["class_accuracy"], 2), number(row["ece"], 2),
@@ -128,7 +135,7 @@ def _rows(metrics: Metrics) -> str:
         + "".join(lines) + "</table></div>"
         '<p class="note">The node publishes the single scale. The other rows average the probabilities of '
         f"several passes. An interval holds the gain in 95 % of 4000 draws of {drawn}; one that leaves out "
-        "zero is no chance of the frames at hand.</p></section>"
+        "zero is no chance of the frames at hand. Of fewer than five there is none.</p></section>"
     )  # fmt: skip
 
 
@@ -203,6 +210,7 @@ def _worst(sheet: bytes | None) -> str:
 def _calibration(metrics: Metrics) -> str:
     curve = metrics["calibration"]
     raw = curve["without_temperature"]
+    ece, raw_ece = (number(one["ece"], 2) for one in (curve, raw))
     lines = "".join(
         f"<tr><th>{escape(name)}</th><td>{one['confidence']:.1f}</td><td>{one['accuracy']:.1f}</td>"
         f"<td>{one['confidence'] - one['accuracy']:+.1f}</td></tr>"
@@ -213,8 +221,8 @@ def _calibration(metrics: Metrics) -> str:
         "<section><h2>Can the confidence be believed? <small>as the node publishes it</small></h2>"
         f'<div class="pair"><figure>{reliability_chart(curve["bins"], raw["bins"])}<figcaption>Below the '
         "dashed diagonal the model is surer than it is right. A dot's area is its share of the pixels. Blue: "
-        f"with the checkpoint's temperature of {curve['temperature']:g}, ECE {curve['ece']:.2f} %; grey: "
-        f"without it, {raw['ece']:.2f} %. Where the temperature was fitted on these frames, "
+        f"with the checkpoint's temperature of {curve['temperature']:g}, ECE {ece} %; grey: "
+        f"without it, {raw_ece} %. Where the temperature was fitted on these frames, "
         "that is the best case.</figcaption></figure><div><table><tr><th>where it says</th>"
         "<th>confidence, %</th><th>right, %</th>"
         f"<th>too sure by</th></tr>{lines}</table></div></div></section>"
@@ -232,8 +240,8 @@ def _temporal(metrics: Metrics, frames: Sequence[tuple[int, float | None, float 
             "mIoU of the split.</figcaption></figure>"
         )
     words = escape(temporal["note"]) if not temporal["pairs"] else (
-        f"{temporal['pairs']} pairs of frames, {temporal['step']} apart by their number. Still are pixels "
-        "where the ground truth has the same class in both frames, whatever moves there: "
+        f"{temporal['pairs']} pairs of frames, {temporal['step']:.12g} apart by their number. Still are "
+        "pixels where the ground truth has the same class in both frames, whatever moves there: "
         f"{temporal['still_percent']:.1f} % of a median pair. Of these {temporal['flicker']:.2f} % change "
         f"their predicted class, and {temporal['steady_right']:.2f} % are right in both."
     )  # fmt: skip

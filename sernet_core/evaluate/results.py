@@ -44,8 +44,8 @@ def metrics_of(evaluation: Evaluation, dataset: Dataset, segmenter: Segmenter) -
         "frames": len(first.frames),
         "dataset": dataset.name,
         "model": segmenter.model,
-        "engine": segmenter.engine,
-        "precision": segmenter.precision,
+        "engine": ", ".join(dict.fromkeys(engine for engine, _ in evaluation.engines)),
+        "precision": ", ".join(dict.fromkeys(precision for _, precision in evaluation.engines)),
         "device": segmenter.device,
         "sizes": [
             {"network": "{}x{}".format(*network), "labels": "{}x{}".format(*labels)}
@@ -116,7 +116,7 @@ def _calibration(tally: Tally, temperature: float) -> Metrics:
 def _reliability(curve: Reliability) -> Metrics:
     rows = zip(curve.confidence, curve.accuracy, curve.count, strict=True)
     return {
-        "ece": round(curve.ece, 4),
+        "ece": _plain(curve.ece),
         "bins": [
             {"confidence": round(sure, 4), "accuracy": round(right, 4), "pixels": count}
             for sure, right, count in rows
@@ -124,7 +124,7 @@ def _reliability(curve: Reliability) -> Metrics:
     }
 
 
-def _temporal(tally: Tally, step: int) -> Metrics:
+def _temporal(tally: Tally, step: float) -> Metrics:
     steady = tally.steadiness
     if not steady.is_video:
         note = "No two frames follow each other in time, by their names."
@@ -218,8 +218,9 @@ def table(metrics: Metrics) -> str:
         row("class accuracy", metrics["class_accuracy"]),
         "",
         f"  border: boundary IoU, within {'/'.join(map(str, edges['band_pixels']))} pixels",
-        f"  confidence is off by {metrics['calibration']['ece']:.2f} % (ECE)",
     ]
+    if (ece := metrics["calibration"]["ece"]) is not None:
+        lines.append(f"  confidence is off by {ece:.2f} % (ECE)")
     temporal = metrics["temporal"]
     if temporal["pairs"]:
         lines.append(f"  {temporal['flicker']:.2f} % of the still pixels flicker from frame to frame")
@@ -227,9 +228,15 @@ def table(metrics: Metrics) -> str:
         lines += ["", f"  {'row':<30}{'passes':>6} {'mIoU %':>7}  gain, 95 %"]
     for one in metrics["rows"] if len(metrics["rows"]) > 1 else ():
         gain = one.get("gain")
-        words = f"  {gain['miou']:+.2f} ({gain['low']:+.2f} to {gain['high']:+.2f})" if gain else ""
+        words = f"  {gain_words(gain)}" if gain else ""
         lines.append(f"  {one['label']:<30}{one['passes']:>6} {_cell(one['miou']):>7}{words}")
     return "\n".join(lines)
+
+
+def gain_words(gain: Metrics) -> str:
+    """A row's gain in mIoU with its interval, where there are enough frames for one."""
+    ends = "" if gain["low"] is None else f" ({gain['low']:+.2f} to {gain['high']:+.2f})"
+    return f"{gain['miou']:+.2f}{ends}"
 
 
 def _cell(value: float | None) -> str:

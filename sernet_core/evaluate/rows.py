@@ -46,11 +46,13 @@ class Prediction:
         mask: uint8 (H, W) class ids.
         confidence: uint8 (H, W), the largest probability times 255.
         unscaled: The same without the checkpoint's temperature; of the first row alone.
+        engine: Name and precision of the engine that made the mask; of the first row alone.
     """
 
     mask: np.ndarray
     confidence: np.ndarray
     unscaled: np.ndarray | None = None
+    engine: tuple[str, str] | None = None
 
 
 def make_rows(*, flip: bool = False, scales: Sequence[float] = ()) -> list[Row]:
@@ -81,7 +83,8 @@ def predict_rows(segmenter: Segmenter, image: np.ndarray, rows: Sequence[Row]) -
         first, whole = segmenter.examine(image)
         assert first.confidence is not None
         unscaled = _levels((whole.amax(0) - whole.logsumexp(0)).exp())
-        found = [Prediction(first.mask, first.confidence, unscaled)]
+        engine = (segmenter.engine, segmenter.precision)
+        found = [Prediction(first.mask, first.confidence, unscaled, engine)]
         sums: dict[Row, Tensor] = {}
         for view in dict.fromkeys(view for row in rows[1:] for view in row.views):
             logits = whole if view == SINGLE.views[0] else _view(segmenter, image, view)

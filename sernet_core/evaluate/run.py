@@ -33,12 +33,15 @@ class Evaluation:
         step: Between the numbers of neighbouring frames' names; 0 where no frames are neighbours.
         worst: Frames with the lowest mIoU of the first row, the lowest first.
         sizes: Width and height of what the network saw at scale 1, and of the labels; no pair twice.
+        engines: Name and precision of what made the masks of the single scale: one, but where frames differ
+            in size and the engine is chosen for each.
     """
 
     tallies: list[Tally]
-    step: int
+    step: float
     worst: list[Exhibit]
     sizes: list[tuple[tuple[int, int], tuple[int, int]]]
+    engines: list[tuple[str, str]]
 
 
 def evaluate_rows(
@@ -73,6 +76,7 @@ def evaluate_rows(
     tallies = [Tally(row, dataset.classes, band) for row in rows]
     ranked = RankedExhibits(worst)
     sizes: dict[tuple[tuple[int, int], tuple[int, int]], None] = {}
+    engines: dict[tuple[str, str], None] = {}
     bar = tqdm(
         dataset, f"evaluate {dataset.name}", len(dataset), unit="frame", leave=False, disable=quiet or None
     )
@@ -85,6 +89,8 @@ def evaluate_rows(
         sizes[segmenter.network_size(height, width)[::-1], (width, height)] = None
         for tally, prediction in zip(tallies, predict_rows(segmenter, sample.image, rows), strict=True):
             line = tally.update(sample.stem, sample.label, prediction, after)
+            if prediction.engine:
+                engines[prediction.engine] = None
             if tally is tallies[0] and worst and line.miou is not None:
                 caption = (
                     f"{sample.stem}: mIoU {line.miou:.1f} %, {line.pixel_accuracy:.1f} % of the pixels right"
@@ -92,7 +98,7 @@ def evaluate_rows(
                 errors = error_picture(sample.image, sample.label, prediction.mask, len(dataset.classes))
                 ranked.offer(Exhibit(caption, sample.image, prediction.mask, sample.label, errors), line.miou)
         bar.set_postfix_str(f"mIoU {tallies[0].matrix.miou:.2f} %", refresh=False)
-    return Evaluation(tallies, step, ranked.worst(), list(sizes))
+    return Evaluation(tallies, step, ranked.worst(), list(sizes), list(engines))
 
 
 def error_picture(image: np.ndarray, truth: np.ndarray, mask: np.ndarray, classes: int) -> np.ndarray:

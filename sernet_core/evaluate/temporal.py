@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 
 import numpy as np
 
@@ -18,26 +19,30 @@ from sernet_core.labels import ClassSet
 
 # Neighbours at 15 Hz share some 95 % of their ground truth, frames a second apart some 80 %.
 VIDEO = 0.9
+JITTER = 1.5  # a step may be that many times the smallest one, where names are times; 2 is a frame lost
+# What stands before the last number, and that number: seconds since the epoch with their fraction, or digits.
+_NAME = re.compile(r"(.*?)(\d{9,10}\.\d{1,9}|\d{1,18})\D*", re.DOTALL)
 
 
-def neighbours(stems: Sequence[str]) -> tuple[int, list[bool]]:
+def neighbours(stems: Sequence[str]) -> tuple[float, list[bool]]:
     """Which frames follow the one before them in time, by their names.
 
     Args:
-        stems: Names in order; the last number in a name counts the frames of what stands before it.
+        stems: Names in order; the last number in a name counts the frames of what stands before it, or is the
+            time of the frame.
 
     Returns:
         The smallest step between the numbers of consecutive frames of one sequence, 0 where there is none;
-        and for each frame whether it is that step behind the frame before it.
+        and for each frame whether it is that step, or less than half as much again, behind the one before.
     """
-    places = [re.fullmatch(r"(.*?)(\d{1,18})\D*", stem, re.DOTALL) for stem in stems]
-    steps = [0] * len(stems)
+    places = [_NAME.fullmatch(stem) for stem in stems]
+    steps = [Decimal(0)] * len(stems)
     for index in range(1, len(stems)):
         here, before = places[index], places[index - 1]
         if here and before and here[1] == before[1]:
-            steps[index] = int(here[2]) - int(before[2])
-    step = min((one for one in steps if one > 0), default=0)
-    return step, [0 < one == step for one in steps]
+            steps[index] = Decimal(here[2]) - Decimal(before[2])
+    step = min((one for one in steps if one > 0), default=Decimal(0))
+    return float(step), [0 < one < Decimal(JITTER) * step for one in steps]
 
 
 class Steadiness:

@@ -75,6 +75,8 @@ def relate(
             found.contrast.setdefault(name, []).append(_contrast(energy, sample.label, look.mask, size))
         for part, mask in look.without.items():
             found.without.setdefault(part, []).append(frame_counts(sample.label, mask, size))
+    if not any(counts.any() for counts in found.counts):
+        raise InputError(f"{dataset.name}: nothing in it is labelled, so nothing can be related to it")
     return found
 
 
@@ -104,12 +106,12 @@ def _over_frame(energy: np.ndarray, plan: Plan) -> np.ndarray:
 
 
 def _contrast(energy: np.ndarray, truth: np.ndarray, mask: np.ndarray, size: int) -> float:
-    """Mean energy at wrong pixels over that at right ones."""
+    """Mean energy at wrong pixels over that at right ones; nan where either are missing or have none."""
     known = truth < size
     wrong, right = known & (mask != truth), known & (mask == truth)
-    if not (wrong.any() and right.any()):
+    if not (wrong.any() and right.any() and energy[right].any()):
         return float("nan")
-    return float(energy[wrong].mean() / max(float(energy[right].mean()), 1e-12))
+    return float(energy[wrong].mean() / energy[right].mean())
 
 
 def figures_of(relation: Relation, probe: Probe, names: list[str], every: int) -> dict[str, Any]:

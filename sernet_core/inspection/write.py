@@ -26,6 +26,8 @@ from sernet_core.storage import make_folder, write_atomically
 def inspect_image(probe: Probe, model: str, path: Path, out: Path, *, without: bool = False) -> str:
     """Look at one picture; writes frame.png, gates.png, features.png and inspect.html.
 
+    Of a model without gates or fusions there is no such picture, and one of before goes.
+
     Returns:
         Words for a terminal.
 
@@ -49,6 +51,8 @@ def inspect_image(probe: Probe, model: str, path: Path, out: Path, *, without: b
     files = {name: _png(drawn) for name, drawn in sheets.items()}
     for name, data in files.items():
         write_atomically(out / f"{name}.png", lambda target, data=data: target.write_bytes(data))  # type: ignore[misc]
+    for name in {"gates", "features"} - files.keys():
+        (out / f"{name}.png").unlink(missing_ok=True)
     height, width = probe.network_size(*image.shape[:2])
     facts = {"model": model, "picture": path.name, "size": f"{width}x{height}", "created": _now(),
              "notice": probe.info.notice}  # fmt: skip
@@ -133,7 +137,7 @@ def _words(figures: dict[str, Any]) -> str:
         return f"{one['value']:+.2f} ({one['low']:+.2f} to {one['high']:+.2f})"
 
     lines = [
-        f"{figures['dataset']}: {figures['frames']} frames, mIoU {figures['miou']} %, {figures['model']}"
+        f"{figures['dataset']}: {figures['frames']} frames, mIoU {figures['miou']:.2f} %, {figures['model']}"
     ]
     if figures["gates"]:
         lines.append(
@@ -160,7 +164,9 @@ def _frames_csv(relation: Relation) -> str:
         values = [mean_iou(iou_of(relation.counts[index]))]
         values += [rows[index] for rows in (*relation.activity.values(), *relation.contrast.values())]
         values += [mean_iou(iou_of(rows[index])) for rows in relation.without.values()]
-        writer.writerow([stem, *("" if value is None else f"{value:.4f}" for value in values)])
+        writer.writerow(
+            [stem, *("" if value is None or value != value else f"{value:.4f}" for value in values)]
+        )
     return file.getvalue()
 
 

@@ -40,7 +40,7 @@ def line_chart(
     if len(points) <= 400:
         body.extend(
             f'<circle class="dot" cx="{axes.x(x):.1f}" cy="{axes.y(y):.1f}" r="2.4">'
-            f"<title>{x:.1f} s: {y:.0f}</title></circle>"
+            f"<title>{escape(x_label)}: {round(x, 2):g}; {escape(y_label)}: {round(y, 2):g}</title></circle>"
             for x, y in points
         )
     floor = _HEIGHT - _BOTTOM

@@ -38,9 +38,9 @@ def render_comparison(comparison: Comparison) -> str:
 
 def _card(name: str, difference: Mapping[str, Any], unit: str) -> tuple[str, str, str, str]:
     sign = "+" if difference["difference"] > 0 else ""
-    note = (
-        f"{number(difference['first'], 1)} to {number(difference['second'], 1)}; 95 %: "
-        f"{number(difference['low'], 2)} to {number(difference['high'], 2)}"
+    ends = _interval(difference)
+    note = f"{number(difference['first'], 1)} to {number(difference['second'], 1)}; " + (
+        f"95 %: {ends}" if ends else "too few frames for an interval"
     )
     return name, sign + number(difference["difference"], 2), unit, note
 
@@ -75,9 +75,11 @@ def forest(rows: Sequence[Mapping[str, Any]]) -> str:
     """A dot a row on a common scale, with its interval as a line through it.
 
     Args:
-        rows: Each with `class` (its name), `difference`, `low`, `high` and `verdict`.
+        rows: Each with `class` (its name), `difference`, `low` and `high` (None where there is no interval)
+            and `verdict`.
     """
-    reach = max([abs(row[end]) for row in rows for end in ("low", "high", "difference")], default=1.0) or 1.0
+    ends = [row[end] for row in rows for end in ("low", "high", "difference")]
+    reach = max([abs(end) for end in ends if end is not None], default=1.0) or 1.0
     middle, half = _LABEL + (_WIDTH - _LABEL - _RIGHT) / 2, (_WIDTH - _LABEL - _RIGHT) / 2
 
     def x(value: float) -> float:
@@ -88,11 +90,14 @@ def forest(rows: Sequence[Mapping[str, Any]]) -> str:
     for index, row in enumerate(rows):
         y = _TOP + _ROW * (index + 0.5)
         kind = _VERDICTS.get(row["verdict"], "even")
-        low, high, dot = (f"{x(row[key]):.1f}" for key in ("low", "high", "difference"))
+        dot = f"{x(row['difference']):.1f}"
+        span = ""
+        if row["low"] is not None:
+            low, high = (f"{x(row[key]):.1f}" for key in ("low", "high"))
+            span = f'<line class="span {kind}" x1="{low}" x2="{high}" y1="{y}" y2="{y}"/>'
         parts.append(
             f'<text class="axis" x="{_LABEL - 10}" y="{y + 4}" text-anchor="end">'
-            f"{escape(row['class'])}</text>"
-            f'<line class="span {kind}" x1="{low}" x2="{high}" y1="{y}" y2="{y}"/>'
+            f"{escape(row['class'])}</text>{span}"
             f'<circle class="span {kind}" cx="{dot}" cy="{y}" r="4"/>'
         )
     for value in (-reach, 0.0, reach):

@@ -262,9 +262,15 @@ def test_a_folder_of_another_ablation_is_refused(tmp_path: Path) -> None:
     other = replace(plan_of(["no dbn"]), recipe=replace(RECIPE, steps=2, validate_every=2))
     with pytest.raises(InputError, match=r"other settings or data \(recipe.steps, recipe.validate_every\)"):
         run(other, tmp_path)
-    frames = replace(plan_of(["no dbn"]), dataset=Frames(noise_frames(4, "other"), "camvid/train"))
-    with pytest.raises(InputError, match="other settings or data"):
-        run(frames, tmp_path)
+    for name, changed in (("train", "stems_sha256"), ("val", "validation_sha256")):
+        field = {"train": "dataset", "val": "validation"}[name]
+        frames = {field: Frames(noise_frames(4, "other"), f"camvid/{name}")}
+        with pytest.raises(InputError, match=rf"other settings or data \(.*{changed}"):
+            run(replace(plan_of(["no dbn"]), **frames), tmp_path)
+    city, other_city = (Frames(noise_frames(2, prefix), "city/val") for prefix in "cd")
+    run(plan_of(["no dbn"], also=[city], seeds=2), tmp_path, tell=lambda _: None)
+    with pytest.raises(InputError, match=r"other settings or data \(frames of city/val\)"):
+        run(plan_of(["no dbn"], also=[other_city]), tmp_path)
     (tmp_path / RESULT).unlink()
     with pytest.raises(InputError, match=r"result\.json: of an ablation with other settings"):
         run(other, tmp_path)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sernet_core.bootstrap import iou_differences, median_difference, miou_interval
+from sernet_core.bootstrap import (
+    iou_differences,
+    mean_estimate,
+    median_difference,
+    miou_interval,
+    rank_correlation,
+)
 from sernet_core.frame_scores import iou_of
 
 CLASSES = 3
@@ -84,4 +90,31 @@ def test_an_interval_holds_the_miou_and_narrows_with_frames() -> None:
         assert low < np.mean(iou_of(sample.sum(0))) < high
         spans.append(high - low)
     assert spans[1] < spans[0] / 3
-    assert miou_interval(few[:1], draws=50) == pytest.approx([np.mean(iou_of(few[0]))] * 2)
+
+
+def test_few_frames_or_stretches_have_no_interval() -> None:
+    few, more = counts(4, 0.8, 5), counts(5, 0.8, 5)
+    assert np.isnan(miou_interval(few, draws=50)).all() and np.isfinite(miou_interval(more, draws=50)).all()
+    assert np.isnan(miou_interval(counts(40, 0.8, 5), draws=50, block=10)).all()
+    for pair in ((few, more), (more, few)):
+        miou, classes = iou_differences(*pair, paired=False, draws=50)
+        assert np.isfinite(miou.value) and not miou.certain
+        assert np.isnan([miou.low, *(one.high for one in classes)]).all()
+    latency = median_difference(np.arange(4.0), np.arange(90.0), draws=50)
+    assert latency.value == 43.0 and not latency.certain
+    assert np.isnan(mean_estimate(np.arange(4.0), draws=50).low)
+
+
+def test_equal_values_share_a_rank() -> None:
+    rising = np.arange(60.0)
+    assert np.isnan(rank_correlation(np.zeros(60), rising, draws=50).value), "it never changes"
+    halves = (rising >= 30).astype(float)
+    for order in (slice(None), slice(None, None, -1)):  # whichever of the equal ones comes first
+        found = rank_correlation(halves[order], rising[order], draws=50)
+        assert found.value == pytest.approx(spearman(halves, rising))
+
+
+def spearman(first: np.ndarray, second: np.ndarray) -> float:
+    """By the definition: Pearson's correlation of ranks, those of equal values averaged."""
+    ranks = [[(one < each).sum() + ((one == each).sum() - 1) / 2 for each in one] for one in (first, second)]
+    return float(np.corrcoef(ranks)[0, 1])

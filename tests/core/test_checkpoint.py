@@ -264,6 +264,10 @@ def test_unknown_models_are_explained(folders: dict[str, Path]) -> None:
     for path in ("none.safetensors", "folder/none", "~nosuchuser/model.safetensors"):
         with pytest.raises(CheckpointError, match="no such checkpoint file"):
             resolve_model(path)
+    with pytest.raises(
+        CheckpointError, match=r"a folder; name the model in it, such as .*model\.safetensors"
+    ):
+        resolve_model(folders["own"])
 
 
 @pytest.mark.parametrize("error_kind", [OSError, SafetensorError])

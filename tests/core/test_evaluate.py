@@ -15,11 +15,14 @@ import cv2
 import numpy as np
 import pytest
 
-from sernet_core.checkpoint import load_checkpoint, read_info, save_checkpoint
+from sernet_core.checkpoint import CheckpointInfo, load_checkpoint, read_info, save_checkpoint
 from sernet_core.cli import main
 from sernet_core.datasets import only, open_dataset
 from sernet_core.errors import InputError
 from sernet_core.evaluate import evaluate
+from sernet_core.labels import CAMVID
+from sernet_core.network import build_network
+from sernet_core.peers.registry import PeerConfig
 from sernet_core.runtime import Segmenter
 
 
@@ -103,8 +106,17 @@ def test_rows_of_their_own(small_model: Path, tree: Path, tmp_path: Path) -> Non
     for row in rows[1:]:
         gain = row["gain"]
         assert gain["miou"] == pytest.approx(row["miou"] - metrics["miou"], abs=1e-3)
-        assert gain["low"] <= gain["miou"] <= gain["high"]
+        assert gain["low"] is gain["high"] is None, "three frames are too few"
     assert "+ flip" in (out / "report.html").read_text() and not (out / "worst.jpg").exists()
+    for index in range(3, 9):
+        for folder in ("images", "labels"):
+            source = next((tree / "val" / folder).glob(f"f{index % 3}.*"))
+            shutil.copy(source, source.with_stem(f"f{index}"))
+    (tree / "val.txt").write_text("".join(f"f{index}\n" for index in range(9)))
+    assert main([*given, "--flip"]) == 0 and (out / "worst.jpg").exists()
+    gain = json.loads((out / "metrics.json").read_text())["rows"][1]["gain"]
+    assert gain["low"] <= gain["miou"] <= gain["high"]
+    assert main([*given, "--worst", "0"]) == 0 and not (out / "worst.jpg").exists(), "it was of another run"
 
 
 def test_rows_without_a_labelled_pixel(
@@ -117,7 +129,35 @@ def test_rows_without_a_labelled_pixel(
     assert main([*given, "--flip"]) == 0
     assert "flip" in capsys.readouterr().out and "flip" in (out / "report.html").read_text()
     rows = json.loads((out / "metrics.json").read_text())["rows"]
-    assert [(row["miou"], "gain" in row) for row in rows] == [(None, False)] * 2
+    assert [(row["miou"], row["ece"], "gain" in row) for row in rows] == [(None, None, False)] * 2
+
+
+def test_the_engine_of_the_single_scale_is_named(
+    small_model: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever served the other scales."""
+    examine = Segmenter.examine
+
+    def other_scales_elsewhere(self: Segmenter, image: np.ndarray, *, scale: float = 1.0) -> object:
+        found = examine(self, image, scale=scale)
+        if scale != 1.0:
+            self.engine, self.precision = "another", "bf16"
+        return found
+
+    monkeypatch.setattr(Segmenter, "examine", other_scales_elsewhere)
+    given = ["evaluate", "--model", str(small_model), "--data", str(tree), "--out", str(tmp_path / "out")]
+    assert main([*given, "--scales", "1", "0.5"]) == 0
+    metrics = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert (metrics["engine"], metrics["precision"]) == ("eager", "fp32")
+
+
+def test_a_peer_is_scored(tree: Path, tmp_path: Path) -> None:
+    config = PeerConfig("unet-r18")
+    info = CheckpointInfo(config, CAMVID, (96, 64))  # type: ignore[arg-type]
+    save_checkpoint(tmp_path / "peer.safetensors", build_network(config), info)  # type: ignore[arg-type]
+    given = ["evaluate", "--model", str(tmp_path / "peer.safetensors"), "--data", str(tree)]
+    assert main([*given, "--out", str(tmp_path / "out")]) == 0
+    assert json.loads((tmp_path / "out/metrics.json").read_text())["miou"] is not None
 
 
 def test_a_video_has_its_flicker(small_model: Path, tree: Path, tmp_path: Path) -> None:

@@ -68,6 +68,18 @@ def test_neighbours_by_name() -> None:
     assert neighbours([]) == (0, [])
 
 
+def test_neighbours_by_time() -> None:
+    """At 15 Hz with a little jitter; the last but one frame is lost."""
+    times = [0.0, 0.0667, 0.1331, 0.2003, 0.3336, 0.4]
+    follows = [False, True, True, True, False, True]
+    for stems in (
+        [f"cam_{1403636579_763000000 + round(time * 1e9)}" for time in times],
+        [f"{1403636579.763 + time:.6f}" for time in times],
+    ):
+        step, found = neighbours(stems)
+        assert found == follows and step in (pytest.approx(0.0664, abs=1e-4), pytest.approx(66.4e6, rel=1e-3))
+
+
 def test_steadiness_by_hand() -> None:
     steady = Steadiness(TWO)
     truth = np.array([[0, 0, 0, 1, 1, 255]], np.uint8)
@@ -114,6 +126,7 @@ def test_rows_average_what_the_views_say(small_model: Path, tmp_path: Path) -> N
     single, flip, _, both = predict_rows(segmenter, image, make_rows(flip=True, scales=[1.0, 2.0]))
     published = segmenter.segment(image, confidence=True)
     np.testing.assert_array_equal(single.mask, published.mask)
+    assert single.engine == ("eager", "fp32") and flip.engine is None
     np.testing.assert_array_equal(single.confidence, published.confidence)
 
     def probabilities(picture: np.ndarray, scale: float) -> torch.Tensor:

@@ -246,6 +246,39 @@ def test_what_cannot_be_related(probe: Probe, tree: Path) -> None:
         relate(probe, "m", dataset, quiet=True)
     with pytest.raises(ConfigError, match="--every"):
         relate(probe, "m", dataset, every=0, quiet=True)
+    for path in (many(tree, 9) / "val/labels").iterdir():
+        cv2.imwrite(str(path), np.full((64, 96), 255, np.uint8))
+    with pytest.raises(InputError, match="nothing in it is labelled"):
+        relate(probe, "m", open_dataset(tree, "val"), quiet=True)
+
+
+def test_gates_that_add_nothing_have_no_relation(model: Path, tree: Path, tmp_path: Path) -> None:
+    """As they begin: gains of 0."""
+    checkpoint, path = load_checkpoint(model), tmp_path / "shut.safetensors"
+    with torch.no_grad():
+        for name, parameter in checkpoint.network.named_parameters():
+            if name.endswith("gain"):
+                parameter.zero_()
+    save_checkpoint(path, checkpoint.network, checkpoint.info)
+    out = tmp_path / "out"
+    given = ["inspect", "--data", str(many(tree, 9)), "--model", str(path), "--out", str(out)]
+    assert main(given) == 0
+    nothing = {"value": None, "low": None, "high": None}
+    for gate in json.loads((out / "inspect.json").read_text())["gates"].values():
+        assert gate["with_miou"] == gate["wrong_over_right"] == nothing
+    assert "nan" not in (out / "frames.csv").read_text()
+
+
+def test_pictures_of_an_earlier_model_do_not_stay(
+    model: Path, image: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    out = tmp_path / "out"
+    given = ["inspect", str(tmp_path / "a.png"), "--model", str(model), "--out", str(out)]
+    assert main(given) == 0 and (out / "gates.png").exists()
+    look = Probe.look
+    monkeypatch.setattr(Probe, "look", lambda *args, **more: replace(look(*args, **more), gates={}))
+    assert main(given) == 0 and not (out / "gates.png").exists() and (out / "features.png").exists()
 
 
 @pytest.mark.parametrize("arguments", [[], ["x.png", "--data", "y"], ["x.png", "--threads", "-1"]])

@@ -164,6 +164,9 @@ def test_charts_are_well_formed_and_inside_their_frame(
     if points:
         counts = [int(title.text) for title in ElementTree.fromstring(bars).iter("title")]
         assert sum(counts) == len(points)
+        x, y = points[0]
+        (title, *_) = ElementTree.fromstring(line).iter("title")
+        assert title.text == f"t <s>: {round(x, 2):g}; y: {round(y, 2):g}"
 
 
 SPREAD = st.lists(st.floats(0, 1e6), min_size=6, max_size=6)

@@ -85,6 +85,17 @@ def test_noise_is_no_regression_and_no_progress(tmp_path: Path, capsys: pytest.C
     assert output.count("mIoU, %") == 2 and output.count("no difference shown") >= 10
 
 
+def test_few_frames_have_no_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old, new = (leave_report(tmp_path / name, wrong, 1, frames=4) for name, wrong in (("a", 0.1), ("b", 0.9)))
+    assert run(old, new, "--out", tmp_path / "out") == 0
+    found = json.loads((tmp_path / "out/compare.json").read_text())
+    for row in (found["miou"], found["latency_p50_ms"], *found["iou"][:5]):
+        assert row["low"] is row["high"] is None and row["verdict"] == "no difference shown"
+    assert "too few frames for an interval" in (tmp_path / "out/compare.html").read_text()
+    assert run(old, new, "--max-drop", "1") == 1
+    assert "mIoU: too few frames for an interval, but a limit" in capsys.readouterr().err
+
+
 def test_frames_that_only_one_has_are_left_out(tmp_path: Path) -> None:
     long, short = leave_report(tmp_path / "a", 0.1, 5), leave_report(tmp_path / "b", 0.1, 5, frames=20)
     assert run(long, short, "--out", tmp_path / "out") == 0
