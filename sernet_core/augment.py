@@ -42,6 +42,8 @@ class AugmentConfig(PhotometricConfig):
         low, high = self.scale
         if not 0 < low <= high:
             raise ConfigError(f"scale: needs 0 < low <= high, got {self.scale}")
+        if min(self.crop) < high:
+            raise ConfigError(f"scale: {high:g} times enlarged, a crop of {self.crop} holds no whole pixel")
         if min(self.crop) < MIN_SIZE:
             raise ConfigError(f"crop: needs at least {MIN_SIZE}x{MIN_SIZE} pixels, got {self.crop}")
         for name in ("flip", "rare_crops", "paste"):

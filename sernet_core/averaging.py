@@ -17,7 +17,7 @@ import torch
 from sernet_core.checkpoint import Checkpoint, CheckpointInfo
 from sernet_core.errors import CheckpointError
 from sernet_core.network import build_network
-from sernet_core.provenance import ancestors
+from sernet_core.provenance import ancestors, join_notices
 from sernet_core.segmentation_network import SegmentationNetwork
 from sernet_core.train.origin import describe_model, weights_sha256
 
@@ -51,7 +51,7 @@ def average_models(models: Sequence[Checkpoint]) -> tuple[SegmentationNetwork, C
     info = replace(
         first.info,
         temperature=1.0,
-        notice="\n".join(dict.fromkeys(model.info.notice for model in models)),
+        notice=join_notices(model.info.notice for model in models),
         recipe={},
         metrics={},
         data=_describe(models),

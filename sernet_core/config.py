@@ -109,6 +109,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         value = _number(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise ConfigError(f"{where}: must be {hint.__name__}, is {value!r}")
+    if hint is float and not math.isfinite(value):
+        raise ConfigError(f"{where}: must be a finite number, got {value!r}")
     return value
 
 

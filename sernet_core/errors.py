@@ -34,6 +34,10 @@ class InputError(SernetError):
         self.cause = cause
 
 
+class NoImagesError(InputError):
+    """A folder that should hold images holds none."""
+
+
 class DivergedError(InputError):
     """Training cannot go on: its loss or gradient is not finite, again and again."""
 

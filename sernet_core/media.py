@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from sernet_core.errors import InputError
+from sernet_core.errors import InputError, NoImagesError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 
@@ -41,7 +41,7 @@ def read_unchanged(path: Path) -> np.ndarray:
 def read_palette(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
     """Indices, uint8 (H, W), and colours, uint8 (N, 3) RGB, of an image with a palette; None without one.
 
-    OpenCV knows such images by their colours alone.
+    One of a single bit has black and white as its palette. OpenCV knows such images by their colours alone.
 
     Raises:
         InputError: It has one, but cannot be decoded.
@@ -51,9 +51,11 @@ def read_palette(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
     except OSError:
         return None
     with image:
-        if image.mode != "P":
+        if image.mode not in ("P", "1"):
             return None
         try:
+            if image.mode == "1":  # one bit: OpenCV makes 255 of 1
+                return np.array(image, np.uint8), np.array([(0, 0, 0), (255, 255, 255)], np.uint8)
             return np.array(image), np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
         except (OSError, SyntaxError) as error:
             raise InputError(f"{path}: not an image that can be decoded (is the file whole?)") from error
@@ -76,13 +78,13 @@ def list_images(folder: Path) -> list[Path]:
     """Images of a folder in the order in which people count: frame2 before frame10.
 
     Raises:
-        InputError: There are none.
+        NoImagesError: There are none.
     """
     paths = [path for path in folder.iterdir() if path.is_file() and is_image(path)]
     if not paths:
-        raise InputError(
-            f"{folder}: no images in this folder ({', '.join(IMAGE_SUFFIXES)}); the root of a data set holds "
-            "SPLIT/images and SPLIT/labels"
+        raise NoImagesError(
+            f"{folder}: no images in this folder ({', '.join(IMAGE_SUFFIXES)}), nor is it the root of a data "
+            "set in a layout that `sernet data` knows"
         )
     return sorted(paths, key=_natural)
 

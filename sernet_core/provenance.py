@@ -53,6 +53,11 @@ def _split(name: str) -> str:
     return name.rpartition("/")[2].partition(" without ")[0]
 
 
+def join_notices(notices: Iterable[str]) -> str:
+    """One notice of several, each line once."""
+    return "\n".join(dict.fromkeys(line for notice in notices for line in notice.splitlines() if line))
+
+
 def saw_scenes(data: Mapping[str, Any]) -> bool:
     """Whether procedural training scenes were trained on."""
     return any(run.get("synthetic_share") for run in lineage(data))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import functools
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sernet_core.errors import InputError
@@ -27,6 +30,35 @@ def make_folder(path: Path) -> Path:
             return path
     except OSError as error:
         raise InputError(f"{path}: not a folder that can be written: {error.strerror}") from error
+
+
+@contextmanager
+def claim(folder: Path, name: str = "") -> Iterator[bool]:
+    """Hold a folder against other processes; whether it could be had. A kill lets go of it.
+
+    A file system that knows no locks gives it to everyone.
+
+    Args:
+        folder: It is made if it is not there.
+        name: Of a file in it whose lock is taken, so that one may hold both that and the folder itself.
+
+    Raises:
+        InputError: The folder cannot be made or written.
+    """
+    make_folder(folder)
+    try:
+        file = os.open(folder / name, os.O_WRONLY | os.O_CREAT if name else os.O_RDONLY)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine = True
+        except OSError as error:
+            mine = error.errno not in (errno.EAGAIN, errno.EACCES)
+        yield mine
+    finally:
+        os.close(file)
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

@@ -17,11 +17,11 @@ from sernet_core.ablation.cost import time_rows
 from sernet_core.ablation.page import render
 from sernet_core.ablation.plan import Plan, different_settings
 from sernet_core.ablation.rows import BASE
-from sernet_core.ablation.runs import claim, is_done, read_failures, read_results, train_job
+from sernet_core.ablation.runs import LOCK, is_done, read_failures, read_results, train_job
 from sernet_core.ablation.table import as_csv, lines
 from sernet_core.errors import ConfigError, DivergedError, InputError
 from sernet_core.report.facts import machine, versions
-from sernet_core.storage import make_folder, write_atomically
+from sernet_core.storage import claim, make_folder, write_atomically
 
 RESULT, TABLE, PAGE = "ablation.json", "ablation.csv", "ablation.html"
 Report = dict[str, Any]
@@ -56,7 +56,7 @@ def run(
     for number, job in enumerate(jobs, 1):
         if is_done(job, out):
             continue
-        with claim(job.folder(out)) as mine:
+        with claim(job.folder(out), LOCK) as mine:
             if is_done(job, out):  # since we looked
                 continue
             if not mine:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,29 +19,8 @@ from sernet_core.train.loop import STATE
 from sernet_core.train.validate import BEST, MODEL
 
 RUN = "result.json"
+LOCK = ".lock"  # of who takes a run; training holds the folder itself
 FAILED = "failed.txt"  # why, in the folder of a run whose loss stopped being finite
-_LOCK = ".lock"
-
-
-@contextmanager
-def claim(folder: Path) -> Iterator[bool]:
-    """Hold a run's folder against other processes; whether it could be had. A kill lets go of it.
-
-    Raises:
-        InputError: The folder cannot be made or written.
-    """
-    make_folder(folder)
-    try:
-        file = (folder / _LOCK).open("w")
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True
 
 
 def is_done(job: Job, out: Path) -> bool:

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="DIR:SPLIT",
         help="score this on the way, e.g. synthetic:val; may be repeated (default: the data set's val, "
-        "where it is not trained on, or what is left out)",
+        "where there is one that is not trained on, or what is left out)",
     )
     parser.add_argument(
         "--extra",
@@ -164,7 +164,10 @@ def _train(
         if processes.first:
             print(f"run folder: {folder}, training on {processes}", flush=True)
             if not validation:
-                print("nothing is scored on the way: no frames are held back", flush=True)
+                print(
+                    "nothing is scored on the way: no frames are held back; --validate names some",
+                    flush=True,
+                )
             _warn_of_scales(recipe, dataset, second)
             if teacher is None and load_yaml(args.recipe).get("distil_weight"):
                 print(
@@ -203,9 +206,12 @@ def _warn_of_scales(recipe: Recipe, *datasets: Dataset | None) -> None:
 
 
 def _default_validation(args: argparse.Namespace) -> list[str]:
-    if args.leave_out or (args.data and "val" in args.split.split("+")):
-        return []
-    return [f"{args.data}:val" if args.data else "synthetic:val"]
+    from sernet_core.datasets import SYNTHETIC, splits_of
+
+    if args.data in (None, SYNTHETIC):
+        return [] if args.leave_out else [f"{SYNTHETIC}:val"]
+    seen = {"val", "all"} & {*args.split.split("+")}
+    return [] if args.leave_out or seen or "val" not in splits_of(args.data) else [f"{args.data}:val"]
 
 
 def run_folder(name: str) -> Path:

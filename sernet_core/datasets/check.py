@@ -132,7 +132,7 @@ def check_tree(
         _check_names(layout, report, pairs)
         wanted = max(1, shown // len(names))
         tree.samples += [(name, found) for found in _read(report, pairs, decoder, sample, wanted, quiet)]
-        _take_notes(layout, report)
+        _take_notes(layout, report, decoder.classes)
         if alone := _labels_alone(layout, pairs):
             report.notes.append(
                 f"{len(alone)} label(s) are of no frame of any split, the first is {alone[0]}"
@@ -182,7 +182,7 @@ def _read(
     return kept
 
 
-def _take_notes(layout: Layout, report: SplitReport) -> None:
+def _take_notes(layout: Layout, report: SplitReport, classes: ClassSet) -> None:
     published = layout.counts.get(report.name)
     if published is not None and published != report.frames:
         report.notes.append(f"as published, this part has {published} frames")
@@ -190,6 +190,9 @@ def _take_notes(layout: Layout, report: SplitReport) -> None:
         report.notes.append("frames are of several sizes")
     if report.frames and not report.labelled:
         report.notes.append("no ground truth")
+    absent = [name for name, count in zip(classes.names, report.pixels, strict=True) if not count]
+    if len(absent) < len(classes) and absent:
+        report.notes.append(f"no pixel of {', '.join(absent)} in the {report.read} frame(s) read")
 
 
 def _labels_alone(layout: Layout, pairs: Sequence[Pair]) -> list[Path]:

@@ -37,7 +37,9 @@ class LabelDecoder:
             have one channel.
 
     A label with a palette, as Pascal VOC's, holds its indices. Only where the palette gives one of them the
-    colour of another class, or of void, it is a label of three channels that was stored in fewer bytes.
+    colour of another class, or of void, it is a label of three channels that was stored in fewer bytes. So is
+    a grey one whose values are all greys of the classes, and one of them too large for an id: a mask in black
+    and white.
     """
 
     classes: ClassSet
@@ -60,6 +62,8 @@ class LabelDecoder:
             return self._from_ids(path, palette[0])
         label = read_unchanged(path)
         if label.dtype == np.uint8 and label.ndim == 2:
+            if self._is_grey(label):
+                return self._from_colors(path, np.repeat(label[..., None], 3, 2))
             return self._from_ids(path, label)
         if label.dtype == np.uint8 and label.ndim == 3 and label.shape[2] >= 3 and self.colors:
             return self._from_colors(path, label)
@@ -74,6 +78,15 @@ class LabelDecoder:
         used = np.flatnonzero(np.bincount(indices.ravel(), minlength=len(colors))[: len(colors)])
         meant = {int(index): self.colors.get(tuple(colors[index].tolist())) for index in used}
         return any(number is not None and number != self.ids.get(index) for index, number in meant.items())
+
+    def _is_grey(self, label: np.ndarray) -> bool:
+        """Whether the values of one channel are greys of the classes rather than ids."""
+        found = [int(value) for value in np.flatnonzero(np.bincount(label.ravel(), minlength=256))]
+        meant = [self.colors.get((value, value, value)) for value in found]
+        return None not in meant and any(
+            number != IGNORE and value >= len(self.classes)
+            for value, number in zip(found, meant, strict=True)
+        )
 
     def _from_ids(self, path: Path, label: np.ndarray) -> np.ndarray:
         found = np.flatnonzero(np.bincount(label.ravel(), minlength=256))

@@ -20,13 +20,13 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from sernet_core.checkpoint import read_info
+from sernet_core.checkpoint import CheckpointInfo, read_info
 from sernet_core.datasets import Dataset, Sample, read_label
 from sernet_core.errors import ConfigError, InputError
 from sernet_core.labels import IGNORE
 from sernet_core.runtime import Segmenter
 from sernet_core.storage import write_atomically
-from sernet_core.train.origin import weights_sha256
+from sernet_core.train.origin import labels_sha256, weights_sha256
 from sernet_core.train.processes import Processes
 from sernet_core.train.stream import count_classes, truth
 
@@ -85,15 +85,26 @@ class Extra:
         return _Relabelled(self.dataset, labels)
 
     def _key(self, model: Path) -> str:
-        """Twelve digits for all that the masked labels depend on, but for the frames themselves."""
-        parts = [weights_sha256(model), self.dataset.name, self.missing, self.dataset.stems, MARGIN]
+        """Twelve digits for all that the masked labels depend on, but for the pictures themselves."""
+        frames = [self.dataset.name, self.dataset.stems, labels_sha256(self.counts)]
+        parts = [weights_sha256(model), *frames, self.missing, MARGIN]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+
+    @functools.cached_property
+    def counts(self) -> tuple[np.ndarray, np.ndarray]:
+        """What its labels hold, see `count_classes`."""
+        return count_classes(self.dataset)
 
     @functools.cached_property
     def missing(self) -> list[int]:
         """Ids of the classes that no frame labels."""
-        pixels, _ = count_classes(self.dataset)
+        pixels, _ = self.counts
         return [number for number, count in enumerate(pixels) if not count]
+
+    @property
+    def masking(self) -> CheckpointInfo | None:
+        """Description of the model that makes labels void, where there is one."""
+        return read_info(self.model) if self.model is not None else None
 
     def summary(self) -> str:
         """Which classes its labels leave open, in a line."""
@@ -107,8 +118,8 @@ class Extra:
         """What a model remembers of it, as JSON-ready values."""
         names = self._names
         described: dict[str, Any] = {"train": self.dataset.name, "share": share, "unlabelled": names}
-        if self.model is not None:
-            seen = read_info(self.model).data
+        if self.model is not None and self.masking is not None:
+            seen = self.masking.data
             described["masked"] = {
                 "file": self.model.name,
                 "sha256": weights_sha256(self.model),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,16 @@ from tqdm import tqdm
 
 from sernet_core.checkpoint import Checkpoint
 from sernet_core.datasets import Dataset
-from sernet_core.errors import ConfigError
+from sernet_core.errors import ConfigError, InputError, SernetError
 from sernet_core.labels import CAMVID, ClassSet
 from sernet_core.losses import class_weights
 from sernet_core.network import NetworkConfig
 from sernet_core.pretrained import load_imagenet_encoder
-from sernet_core.storage import make_folder
+from sernet_core.storage import claim
 from sernet_core.train.distil import Teacher, check_teacher
 from sernet_core.train.extra import Extra
 from sernet_core.train.log import RunLog
-from sernet_core.train.origin import describe_origin, trained_on
+from sernet_core.train.origin import describe_origin, terms, trained_on
 from sernet_core.train.processes import Processes
 from sernet_core.train.recipe import Recipe
 from sernet_core.train.start import check_frozen, check_kept, check_start, load_start
@@ -83,14 +83,16 @@ def train(
 
     Raises:
         ConfigError: Recipe, data, processes and the model to start from do not fit.
-        InputError: A frame cannot be used, or a split to score was trained on or has other classes.
+        InputError: A frame cannot be used, a split to score was trained on or has other classes, or another
+            process trains in the folder.
         CheckpointError: Weights or a saved state do not fit, or cannot be written.
     """
     processes = processes or Processes(device=device)
     check_run(recipe, dataset, validation, encoder=encoder, start=start, teacher=teacher, extra=extra)
     classes = _classes(dataset)
     with stop_on_signal() as stopped:
-        origin = describe_origin(recipe, dataset, encoder, start, teacher, extra)
+        counts = count_classes(dataset) if dataset is not None else None
+        origin = describe_origin(recipe, dataset, encoder, start, teacher, extra, counts)
         state = TrainingState(recipe, origin, str(processes.device))
         progress: dict[str, Any] = {"history": [], "losses": []}
         if (folder / STATE).is_file():
@@ -107,20 +109,42 @@ def train(
                     if processes.first:
                         tqdm.write(str(transfer))
             state.reset_average()
-        make_folder(folder)  # not before the weights to start from have proved to fit
-        if extra is not None and processes.first:
-            tqdm.write(extra.summary())
-        second = extra.prepare(folder, processes, stopped) if extra is not None else None
-        if extra is not None and second is None:
-            return False
-        unlabelled = extra.missing if extra is not None else []
-        stream = TrainingStream(recipe, dataset, second, unlabelled)
-        guide = Teacher(teacher, processes.device, mixed=recipe.precision == "bf16") if teacher else None
-        learner = Learner(state, _class_weights(recipe, dataset), processes, guide, unlabelled)
-        validator = Validator(learner, stream, validation, folder, origin, workers)
-        with contextlib.closing(RunLog(folder if processes.first else None, state.step)) as log:
-            run = _Run(learner, validator, log, folder, progress)
-            return run.go(stream, workers, save_every, stopped)
+        if not processes.agree(state.step):
+            raise ConfigError(
+                f"{folder}: not all processes find the same state in the run folder; it must be one that all "
+                "of them share"
+            )
+        with _alone_in(folder, processes):  # not before the weights to start from have proved to fit
+            if extra is not None and processes.first:
+                tqdm.write(extra.summary())
+            second = extra.prepare(folder, processes, stopped) if extra is not None else None
+            if extra is not None and second is None:
+                return False
+            unlabelled = extra.missing if extra is not None else []
+            stream = TrainingStream(recipe, dataset, second, unlabelled)
+            guide = Teacher(teacher, processes.device, mixed=recipe.precision == "bf16") if teacher else None
+            weights = class_weights(*counts, recipe.balance) if counts else torch.ones(len(classes))
+            learner = Learner(state, weights, processes, guide, unlabelled)
+            notice = terms(recipe, start, teacher, extra.masking if extra is not None else None)
+            validator = Validator(learner, stream, validation, folder, origin, notice, workers)
+            with contextlib.closing(RunLog(folder if processes.first else None, state.step)) as log:
+                run = _Run(learner, validator, log, folder, progress)
+                return run.go(stream, workers, save_every, stopped)
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path, processes: Processes) -> Iterator[None]:
+    """Keep other runs out of a run folder: two of them would write over each other's state."""
+    if not processes.first:
+        yield
+        return
+    with claim(folder) as mine:
+        if not mine:
+            raise InputError(
+                f"{folder}: another process is training in this run folder; wait for it, stop it, or name "
+                "another folder (--run)"
+            )
+        yield
 
 
 def check_run(
@@ -160,12 +184,6 @@ def _classes(dataset: Dataset | None) -> ClassSet:
     return dataset.classes if dataset is not None else CAMVID
 
 
-def _class_weights(recipe: Recipe, dataset: Dataset | None) -> torch.Tensor:
-    if dataset is None:
-        return torch.ones(recipe.network.classes)
-    return class_weights(*count_classes(dataset), recipe.balance)
-
-
 class _Run:
     """One run in progress."""
 
@@ -202,7 +220,7 @@ class _Run:
                 bar.set_postfix(loss=f"{_mean(self.losses[-20:]):.3f}", refresh=False)
                 owed = self._owes_validation()
                 if state.step == EARLY and not owed and processes.first:
-                    self.validator.show(lambda words: self._tell(bar, words))
+                    self._show(bar)
                 if not owed and state.step % HISTORY_EVERY == 0:
                     self._note({}, bar)
                 halt = processes.any(stopped.is_set())
@@ -212,6 +230,13 @@ class _Run:
                 if halt or not self._validate(bar, stopped):
                     break
         return state.step == self.recipe.steps and not self._owes_validation()
+
+    def _show(self, bar: Any) -> None:
+        """Draw some early masks, which are not worth the run where a frame or the disk is at fault."""
+        try:
+            self.validator.show(lambda words: self._tell(bar, words))
+        except SernetError as error:
+            self._tell(bar, f"warning: no early masks: {error}")
 
     def _save(self) -> None:
         if self.processes.first:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sernet_core.checkpoint import Checkpoint, read_info
+import numpy as np
+
+from sernet_core.checkpoint import Checkpoint, CheckpointInfo, read_info
 from sernet_core.datasets import Dataset
 from sernet_core.digests import file_sha256
 from sernet_core.errors import CheckpointError
+from sernet_core.provenance import join_notices
 from sernet_core.train.parts import parts_of
 from sernet_core.train.recipe import Recipe
 
 if TYPE_CHECKING:
     from sernet_core.train.extra import Extra
+
+Counts = tuple[np.ndarray, np.ndarray]
 
 
 def describe_origin(
@@ -24,12 +31,14 @@ def describe_origin(
     start: Checkpoint | None,
     teacher: Checkpoint | None = None,
     extra: Extra | None = None,
+    counts: Counts | None = None,
 ) -> dict[str, Any]:
     """Data sets, training list, initial weights and teacher of a run, as JSON-ready values.
 
     A run on several parts of a data set names them (`parts`): with val among them nothing was held back.
 
-    The training list (`stems`) is that of all that `trained_on` gives.
+    The training list (`stems`) is that of all that `trained_on` gives. `counts` are those of `count_classes`:
+    frames of the same names with other labels, or of another size, are other data.
 
     Raises:
         CheckpointError: The encoder's or the model's file cannot be read.
@@ -50,9 +59,25 @@ def describe_origin(
     for role, model in (("started_from", start), ("teacher", teacher)):
         if model is not None:
             origin[role] = describe_model(model)
+    counted = [one for one in (counts, extra.counts if extra is not None else None) if one is not None]
+    if counted:
+        origin["labels_sha256"] = labels_sha256(*counted)
     seen = trained_on(recipe, dataset, start, teacher, extra)
     origin["stems"] = sorted({stem for data in seen.values() for stem in data.get("stems", ())})
     return origin
+
+
+def labels_sha256(*counts: Counts) -> str:
+    """Digest of what `count_classes` counted in data sets."""
+    return hashlib.sha256(
+        json.dumps([[part.tolist() for part in one] for one in counts]).encode()
+    ).hexdigest()
+
+
+def terms(recipe: Recipe, *models: Checkpoint | CheckpointInfo | None) -> str:
+    """The notice of a model to be trained: its recipe's, and those of all models that it is made from."""
+    infos = [model.info if isinstance(model, Checkpoint) else model for model in models]
+    return join_notices([recipe.notice, *(info.notice for info in infos if info is not None)])
 
 
 def describe_model(model: Checkpoint) -> dict[str, Any]:

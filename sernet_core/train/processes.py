@@ -77,6 +77,11 @@ class Processes:
             return flag
         return bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0)
 
+    def agree(self, number: int) -> bool:
+        """Whether it is the same number in all processes."""
+        first = self.sum(torch.tensor(float(number if self.first else 0), device=self.device))
+        return not self.any(int(first) != number)
+
     def first_says(self, flag: bool) -> bool:
         """What the first process passes here; the others wait for it."""
         return self.any(flag and self.first)

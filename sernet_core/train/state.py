@@ -43,6 +43,9 @@ class TrainingNetwork(nn.Module):
         return logits, None if self.auxiliary is None else self.auxiliary(features[3])
 
 
+_LATER = ("labels_sha256",)  # keys of an origin that states of an older version lack
+
+
 class TrainingState:
     """Weights, their running average, optimiser and position of a run.
 
@@ -148,12 +151,18 @@ class TrainingState:
             raise CheckpointError(f"{path}: cannot be resumed from: {error}") from error
 
     def _is_same(self, identity: Mapping[str, Any]) -> bool:
-        """Whether a saved state is of this run; a setting that it is too old to know had its default."""
+        """Whether a saved state is of this run.
+
+        A setting that it is too old to know had its default; what it is too old to say of its origin is not
+        compared.
+        """
         try:
             recipe = read_recipe(identity.get("recipe", {}))
         except ConfigError:
             return False
-        return recipe == self.recipe and identity.get("origin") == self._origin
+        origin = identity.get("origin", {})
+        own = {key: value for key, value in self._origin.items() if key in origin or key not in _LATER}
+        return recipe == self.recipe and origin == own
 
     def _take(self, tensors: dict[str, Tensor], step: int) -> None:
         def part(prefix: str) -> dict[str, Tensor]:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 from torch.utils.data import Dataset as TorchDataset
 
 from sernet_core import synthetic
 from sernet_core.augment import augment
 from sernet_core.datasets import Dataset, Sample
 from sernet_core.datasets.selection import sequence_of, sequences
-from sernet_core.errors import ConfigError, InputError
+from sernet_core.errors import ConfigError, InputError, SernetError
 from sernet_core.labels import CAMVID, IGNORE
 from sernet_core.losses import OPEN
 from sernet_core.paste import ObjectBank
@@ -149,7 +150,7 @@ def training_batches(
     *,
     pinned: bool = False,
     part: tuple[int, int] = (0, 1),
-) -> DataLoader[tuple[Tensor, Tensor]]:
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches from a step to the end of the run, in order, prepared by worker processes.
 
     Args:
@@ -158,6 +159,9 @@ def training_batches(
         workers: Processes that prepare; 0 prepares in this one.
         pinned: Into page-locked memory, from which a GPU copies while it computes.
         part: Which of how many equal parts of each batch.
+
+    Raises:
+        SernetError: While they come: what a frame gave that cannot be used.
     """
     size = stream.recipe.batch_size
     index, parts = part
@@ -172,17 +176,43 @@ def training_batches(
 
 def crop_batches(
     stream: TrainingStream, numbers: Iterable[int], size: int, workers: int, *, pinned: bool = False
-) -> DataLoader[tuple[Tensor, Tensor]]:
-    """The crops of some numbers, in batches of a size; arguments as `training_batches`."""
-    return DataLoader(
-        stream,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The crops of some numbers, in batches of a size; arguments and errors as `training_batches`."""
+    loader: DataLoader[Any] = DataLoader(
+        _Excusing(stream),
         batch_size=size,
+        collate_fn=_batch,
         sampler=list(numbers),
         num_workers=workers,
         pin_memory=pinned,
         prefetch_factor=4 if workers else None,
         worker_init_fn=_leave_signals_to_the_run,
     )
+    for batch in loader:
+        if isinstance(batch, SernetError):
+            raise batch
+        yield batch
+
+
+class _Excusing(TorchDataset[Any]):
+    """A stream that gives its errors: raised in a worker process they would come as a traceback."""
+
+    def __init__(self, stream: TrainingStream) -> None:
+        self._stream = stream
+
+    def __len__(self) -> int:
+        return len(self._stream)
+
+    def __getitem__(self, number: int) -> Any:
+        try:
+            return self._stream[number]
+        except SernetError as error:
+            return error
+
+
+def _batch(crops: list[Any]) -> Any:
+    """A batch of crops, or the first error among them."""
+    return next((crop for crop in crops if isinstance(crop, SernetError)), None) or default_collate(crops)
 
 
 def _leave_signals_to_the_run(_worker: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -64,6 +65,7 @@ class Validator:
         splits: To score on.
         folder: Of the run.
         origin: What the run is made from.
+        notice: Terms of the model.
         workers: Processes that prepare crops.
     """
 
@@ -74,11 +76,12 @@ class Validator:
         splits: Sequence[Dataset],
         folder: Path,
         origin: dict[str, Any],
+        notice: str,
         workers: int,
     ) -> None:
         self._learner, self._state = learner, learner.state
         self._stream, self._splits, self._folder, self._origin = stream, splits, folder, origin
-        self._workers = workers
+        self._notice, self._workers = notice, workers
 
     def run(
         self, stopped: threading.Event, warn: Callable[[str], object]
@@ -146,9 +149,17 @@ class Validator:
         if score is None or not path.is_file():
             return score is not None
         kept = read_info(path)
-        stale = kept.recipe.get("step", 0) >= self._state.step  # of a run that was in this folder before
         before = kept.metrics.get(name, {}).get("miou")
-        return stale or before is None or score > before
+        return before is None or score > before or not self._is_earlier(kept)
+
+    def _is_earlier(self, kept: CheckpointInfo) -> bool:
+        """Whether a model is of an earlier step of this run, and not of one that was in the folder before."""
+        own = self._info()
+        steps = kept.recipe.get("step", 0), own.recipe["step"]
+        return steps[0] < steps[1] and all(
+            json.dumps({**getattr(kept, part), "step": 0}) == json.dumps({**getattr(own, part), "step": 0})
+            for part in ("recipe", "data")
+        )
 
     def _network(self) -> SernetFormer:
         """The averaged network, with norm statistics of its own where the recipe wants them."""
@@ -192,7 +203,7 @@ class Validator:
             network=recipe.network,
             classes=dataset.classes if dataset is not None else CAMVID,
             input_size=recipe.input_size,
-            notice=recipe.notice,
+            notice=self._notice,
             recipe=settings | {"step": self._state.step},
             data=self._origin,
         )

@@ -22,13 +22,14 @@ from sernet_core.ablation.differences import paired, spread, t95
 from sernet_core.ablation.plan import Plan
 from sernet_core.ablation.rows import BASE, choose, rows_of
 from sernet_core.ablation.run import PAGE, RESULT, TABLE, run
-from sernet_core.ablation.runs import RUN, claim
+from sernet_core.ablation.runs import LOCK, RUN
 from sernet_core.ablation.table import as_text
 from sernet_core.checkpoint import load_checkpoint, read_info
 from sernet_core.cli import main
 from sernet_core.errors import ConfigError, DivergedError, InputError
 from sernet_core.labels import IGNORE
 from sernet_core.network import NetworkConfig, build_network
+from sernet_core.storage import claim
 from sernet_core.train import load_recipe
 from sernet_core.train.state import TrainingState
 
@@ -224,7 +225,7 @@ def test_a_run_that_fails_costs_no_other(
     # Another process, which finds this run taken by one that fails, tells and times it all the same.
     (tmp_path / RESULT).unlink()
     (held,) = (job.folder(tmp_path) for job in plan_of(["no dbn"]).jobs() if job.row.name == "no dbn")
-    with claim(held):
+    with claim(held, LOCK):
         report = run(plan_of(["no dbn", "no afn1"]), tmp_path, tell=lambda _: None)
     assert report is not None and list(report["failed"]) == ["no dbn, seed 0"] and report["timing"]
     monkeypatch.setattr(module, "train", watched)
@@ -237,7 +238,7 @@ def test_two_processes_share_the_runs(tmp_path: Path, trained: list[tuple[str, i
     plan = plan_of(["no afn1"])
     held = plan.jobs()[0].folder(tmp_path)
     told: list[str] = []
-    with claim(held) as mine:
+    with claim(held, LOCK) as mine:
         assert mine
         report = run(plan, tmp_path, tell=told.append)
     assert trained == [("no-afn1_seed0", 0)] and "run 1 of 2: all, seed 0: another process has it" in told

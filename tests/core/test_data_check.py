@@ -59,6 +59,11 @@ def test_void_frames_and_mixed_sizes_are_notes(tmp_path: Path) -> None:
     assert "frames are of several sizes" in notes["test"]
 
 
+def test_classes_without_a_pixel_are_notes(tmp_path: Path) -> None:
+    notes = {split.name: split.notes for split in check_tree(trees.segnet(tmp_path)).splits}
+    assert any(note.startswith("no pixel of Building, Pole, Pavement") for note in notes["train"])
+
+
 def test_labels_of_no_frame_are_notes(tmp_path: Path) -> None:
     root = trees.cityscapes(tmp_path)  # beside its labels lie others of the same frames, which are not meant
     assert not [note for split in check_tree(root).splits for note in split.notes if "of no frame" in note]

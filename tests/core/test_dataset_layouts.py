@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import layout_trees as trees
 import numpy as np
 import pytest
+from PIL import Image
 
 from sernet_core.datasets import open_dataset, splits_of
 from sernet_core.datasets.camvid32 import CAMVID32
@@ -168,6 +170,51 @@ def test_a_coloured_label_with_a_palette_and_a_colour_of_no_class(tmp_path: Path
     (tmp_path / "val/labels/a.png").write_bytes(damaged)
     with pytest.raises(InputError, match=r"a\.png: not an image that can be decoded"):
         open_dataset(tmp_path, "val")[0]
+
+
+@pytest.mark.parametrize(
+    ("classes", "values", "expected"),
+    [
+        ("background,0,0,0\nroad,255,255,255", [0, 255], [0, 1]),
+        ("background,0,0,0\nroad,255,255,255", [0, 1], [0, 1]),  # ids
+        ("background,0,0,0\nroad,255,255,255", [0, 1, 255], [0, 1, IGNORE]),
+        ("background,9,9,9\nroad,8,8,8", [0, 1, 255], [0, 1, IGNORE]),
+        ("a,0,0,0\nb,90,90,90\nvoid,255,255,255", [0, 90, 255], [0, 1, IGNORE]),
+    ],
+)
+def test_a_grey_mask_holds_ids_or_greys_of_the_classes(
+    tmp_path: Path, classes: str, values: list[int], expected: list[int]
+) -> None:
+    (tmp_path / "classes.csv").write_text(f"name,r,g,b\n{classes}\n")
+    trees.write_image(tmp_path / "val/images/a.png")
+    trees.write_label(tmp_path / "val/labels/a.png", values)
+    assert label_of(tmp_path, "val")[: len(expected)] == expected
+
+
+def test_a_mask_of_one_bit(tmp_path: Path) -> None:
+    trees.write_image(tmp_path / "val/images/a.png")
+    (tmp_path / "val/labels").mkdir()
+    one_bit = Image.fromarray(np.arange(trees.SIZE[0])[None].repeat(trees.SIZE[1], 0) % 2 == 1)
+    one_bit.save(tmp_path / "val/labels/a.png")
+    for classes in ("background,0,0,0\nroad,255,255,255", "road,255,255,255\nbackground,0,0,0", ""):
+        (tmp_path / "classes.csv").write_text(f"name,r,g,b\n{classes}\n")
+        if not classes:
+            (tmp_path / "classes.csv").unlink()
+        assert label_of(tmp_path, "val")[:2] == ([1, 0] if classes.startswith("road") else [0, 1])
+
+
+@pytest.mark.parametrize("make", [trees.segnet, trees.bdd100k, trees.cityscapes])
+def test_an_empty_part_does_not_harm_the_others_in_any_layout(
+    tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    root = make(tmp_path)
+    splits = splits_of(root)
+    for split in splits[1:]:
+        for folder in [path for path in root.rglob(split) if path.is_dir()]:
+            for image in [path for path in folder.rglob("*.*") if path.suffix in (".png", ".jpg")]:
+                image.unlink()
+        (root / f"{split}.txt").unlink(missing_ok=True)
+    assert len(open_dataset(root, splits[0])) > 0
 
 
 def plain_tree(root: Path, *splits: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -11,11 +12,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from small_run import SMALL, Frames
 
 from sernet_core import synthetic
@@ -27,6 +29,7 @@ from sernet_core.labels import CAMVID
 from sernet_core.metrics import ConfusionMatrix
 from sernet_core.network import NetworkConfig
 from sernet_core.runtime import Segmenter
+from sernet_core.storage import claim
 from sernet_core.train import train
 from sernet_core.train.state import TrainingNetwork
 
@@ -198,9 +201,37 @@ def test_another_run_is_not_resumed(tree: Path, tmp_path: Path) -> None:
     for recipe, data in ((replace(short, rate=1e-5), dataset), (short, _three_frames())):
         with pytest.raises(CheckpointError, match="another recipe, data set or initial weights"):
             train(recipe, data, [], tmp_path, workers=0)
+    for path in (tree / "val/labels").iterdir():  # of the same names, put right
+        label = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        label[0, 0] = 3 if label[0, 0] != 3 else 4
+        assert cv2.imwrite(str(path), label)
+    with pytest.raises(CheckpointError, match="another recipe, data set or initial weights"):
+        train(short, open_dataset(tree, "val"), [], tmp_path, workers=0)
     (tmp_path / "state.safetensors").write_bytes(b"broken")
     with pytest.raises(CheckpointError, match="cannot be resumed"):
         train(short, dataset, [], tmp_path, workers=0)
+
+
+@pytest.mark.usefixtures("slim")
+def test_a_state_of_an_older_version_is_gone_on_with(tree: Path, tmp_path: Path) -> None:
+    """It does not say what the labels hold."""
+    dataset, short = open_dataset(tree, "val"), replace(SMALL, steps=1, synthetic_share=0.0)
+    train(short, dataset, [], tmp_path, workers=0)
+    path = tmp_path / "state.safetensors"
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    identity = json.loads(metadata["identity"])
+    assert len(identity["origin"].pop("labels_sha256")) == 64
+    save_file(load_file(path), path, {**metadata, "identity": json.dumps(identity)})
+    assert train(short, dataset, [], tmp_path, workers=0)
+
+
+@pytest.mark.usefixtures("slim")
+def test_one_run_at_a_time_in_a_folder(tree: Path, tmp_path: Path) -> None:
+    short = replace(SMALL, steps=1, synthetic_share=0.0)
+    with claim(tmp_path / "run"), pytest.raises(InputError, match="another process is training in this run"):
+        train(short, open_dataset(tree, "val"), [], tmp_path / "run", workers=0)
+    assert train(short, open_dataset(tree, "val"), [], tmp_path / "run", workers=0)
 
 
 @pytest.mark.usefixtures("slim")
@@ -241,6 +272,11 @@ def test_start_from_a_model_remembers_it(tree: Path, tmp_path: Path) -> None:
     digest = hashlib.sha256((tmp_path / "first/model.safetensors").read_bytes()).hexdigest()
     assert before["data"]["train"] == "tree/val" and before["recipe"]["steps"] == 1
     assert (before["file"], before["sha256"]) == ("model.safetensors", digest)
+    own = replace(SMALL, steps=1, synthetic_share=0.0, notice="terms of its own\ntest", distil_weight=1.0)
+    teacher = replace(start, info=replace(start.info, notice="test\nterms of the teacher"))
+    train(own, dataset, [], tmp_path / "taught", start=start, teacher=teacher, workers=0)
+    notice = read_info(tmp_path / "taught/model.safetensors").notice
+    assert notice == "terms of its own\ntest\nterms of the teacher"
     other = replace(SMALL, network=NetworkConfig(depth=34))
     with pytest.raises(ConfigError, match="has another encoder"):
         train(other, dataset, [], tmp_path / "third", start=start, workers=0)

@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 from small_run import SMALL, Frames, noise_frames
 
 from sernet_core.augment import AugmentConfig
-from sernet_core.checkpoint import read_info
+from sernet_core.checkpoint import load_checkpoint, read_info, save_checkpoint
 from sernet_core.cli import main
-from sernet_core.datasets import without
+from sernet_core.datasets import Sample, without
 from sernet_core.errors import CheckpointError, ConfigError, InputError
 from sernet_core.labels import CAMVID, IGNORE, ClassSet
 from sernet_core.losses import OPEN
@@ -435,3 +435,78 @@ def test_masks_are_drawn_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert sheets == [["held-000003.png"], ["held-000001.png", "held-000003.png"]]
     late, early = (load_file(tmp_path / run / "state.safetensors") for run in ("late", "early"))
     assert all(torch.equal(value, early[key]) for key, value in late.items())
+
+
+def test_early_masks_are_not_worth_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(loop, "EARLY", 1)
+    recipe = replace(PLAIN, steps=3, validate_every=3)
+    split = _BreaksOnce(noise_frames(2, "v"), "held")
+    assert train(recipe, Frames(noise_frames(2)), [split], tmp_path, workers=0)
+    assert "warning: no early masks: v1.png: not an image" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "samples").iterdir()] == ["held-000003.png"]
+
+
+class _BreaksOnce(Frames):
+    """Its second frame cannot be read the first time that it is asked for by number."""
+
+    def __getitem__(self, index: int) -> Sample:
+        if index == 1 and self.stems[1] not in self.asked:
+            self.asked.append(self.stems[1])
+            raise InputError("v1.png: not an image")
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_frame_that_breaks_in_a_worker_is_named_as_ever(workers: int, tmp_path: Path) -> None:
+    frames = _Breaks(noise_frames(2))
+    with pytest.raises(InputError) as error:
+        train(PLAIN, frames, [], tmp_path, workers=workers)
+    assert str(error.value) == "n0.png: gone"
+
+
+class _Breaks(Frames):
+    """No frame of it can be read by number, as where a folder went away in the middle of a run."""
+
+    def __getitem__(self, index: int) -> Sample:
+        raise InputError("n0.png: gone")
+
+
+def test_what_is_scored_where_nothing_is_named(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """The data set's val, if it has one that is not trained on."""
+    scored: list[list[str]] = []
+
+    def train(recipe: object, dataset: object, validation: list[Frames], *_: object, **__: object) -> bool:
+        scored.append([split.name for split in validation])
+        return True
+
+    monkeypatch.setattr("sernet_core.train.train", train)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("steps: 1\ninput_size: [96, 64]\n")
+    given = ["train", "--recipe", str(recipe), "--device", "cpu", "--run", str(tmp_path / "run"), "--data"]
+    assert main([*given, str(parts)]) == 0 and scored[-1] == [f"{parts.name}/val"]
+    assert main([*given, str(parts), "--split", "train+val"]) == 0 and scored[-1] == []
+    shutil.rmtree(parts / "val")
+    capsys.readouterr()
+    assert main([*given, str(parts)]) == 0 and scored[-1] == []
+    assert "nothing is scored on the way" in capsys.readouterr().out
+    assert main([*given, "synthetic"]) == 0 and scored[-1] == ["synthetic/val"]
+
+
+def test_the_best_model_is_of_this_run(tmp_path: Path) -> None:
+    """Not of one that was in the folder before, and was better or had fewer steps behind it."""
+    recipe = replace(PLAIN, steps=2, validate_every=1)
+    frames, split = Frames(noise_frames(2)), Frames(noise_frames(2, "v"), "held")
+    assert train(recipe, frames, [split], tmp_path, workers=0)
+    best, score = tmp_path / "best.safetensors", {"miou": 99.0}
+    kept = load_checkpoint(best)
+    info = replace(kept.info, metrics={"held": score}, recipe={**kept.info.recipe, "step": 1})
+    for changes, stays in (({}, True), ({"rate": 0.5}, False)):
+        save_checkpoint(best, kept.network, replace(info, recipe={**info.recipe, **changes}))
+        (tmp_path / "state.safetensors").unlink()
+        assert train(replace(recipe, validate_every=2), frames, [split], tmp_path, workers=0)
+        found = read_info(best)
+        assert (found.metrics["held"] == score) == (stays and found.recipe["validate_every"] == 1)

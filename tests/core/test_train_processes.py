@@ -192,6 +192,19 @@ def _assert_alike(one: Path, two: Path, near: float = 5e-3) -> None:
     assert scores[0] == pytest.approx(scores[1], abs=0.2)
 
 
+def test_a_run_folder_that_is_not_shared_is_told(command: list[str], tmp_path: Path) -> None:
+    """The first process finds a state in it, the second one none, as on two machines."""
+    assert main([*command, str(tmp_path / "one")]) == 0
+    apart = (
+        "import os, sys\nfrom sernet_core.cli import main\n"
+        "sys.argv[-1] += '' if os.environ['RANK'] == '0' else '-other'\nsys.exit(main())\n"
+    )
+    (tmp_path / "apart.py").write_text(apart)
+    process = _start(["--", str(tmp_path / "apart.py")], [*command, str(tmp_path / "one")])
+    text, _ = process.communicate(timeout=240)
+    assert process.returncode != 0 and "not all processes find the same state in the run folder" in text
+
+
 def test_a_batch_must_be_divisible() -> None:
     with pytest.raises(ConfigError, match=r"batch_size: 2 crops .* for 3 process\(es\) with 1 part"):
         Learner(TrainingState(SMALL, {}), torch.ones(11), Processes(0, 3))

@@ -111,7 +111,7 @@ def test_synthetic_street_is_the_same_in_every_run() -> None:
     ("make", "split", "error", "words"),
     [
         (lambda root: root / "missing", None, InputError, "no such file or folder"),
-        (lambda root: root, None, InputError, "no images in this folder .*SPLIT/images and SPLIT/labels"),
+        (lambda root: root, None, InputError, "no images in this folder .*nor is it the root"),
         (lambda root: root, "val", InputError, r"none of the layouts(.|\n)*SPLIT/images/STEM"),
         (lambda root: root / "film.mp4", None, InputError, "not a video that can be decoded"),
         (lambda root: root / "film.mp4", "val", ConfigError, "is no data set"),
