@@ -54,8 +54,13 @@ def _split(name: str) -> str:
 
 
 def join_notices(notices: Iterable[str]) -> str:
-    """One notice of several, each line once."""
-    return "\n".join(dict.fromkeys(line for notice in notices for line in notice.splitlines() if line))
+    """One notice of several, without those that others say in full."""
+    kept: list[str] = []
+    for notice in notices:
+        lines = {*notice.splitlines()}
+        if lines and not any(lines <= {*other.splitlines()} for other in kept):
+            kept = [other for other in kept if not {*other.splitlines()} <= lines] + [notice]
+    return "\n".join(kept)
 
 
 def saw_scenes(data: Mapping[str, Any]) -> bool:

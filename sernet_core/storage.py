@@ -36,6 +36,8 @@ def make_folder(path: Path) -> Path:
 def claim(folder: Path, name: str = "") -> Iterator[bool]:
     """Hold a folder against other processes; whether it could be had. A kill lets go of it.
 
+    Processes that are forked meanwhile do not hold it.
+
     A file system that knows no locks gives it to everyone.
 
     Args:
@@ -50,6 +52,7 @@ def claim(folder: Path, name: str = "") -> Iterator[bool]:
         file = os.open(folder / name, os.O_WRONLY | os.O_CREAT if name else os.O_RDONLY)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    _claims.add(file)
     try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -58,7 +61,20 @@ def claim(folder: Path, name: str = "") -> Iterator[bool]:
             mine = error.errno not in (errno.EAGAIN, errno.EACCES)
         yield mine
     finally:
-        os.close(file)
+        if file in _claims:  # not in a fork
+            _claims.remove(file)
+            os.close(file)
+
+
+_claims: set[int] = set()  # descriptors whose lock a fork would share, and hold on to
+
+
+def _let_go() -> None:
+    while _claims:
+        os.close(_claims.pop())
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

@@ -175,6 +175,20 @@ def _regressions(
     limits: Limits, miou: Difference | None, classes: Mapping[str, Difference], latency: Difference | None
 ) -> list[str]:
     found = []
+    short = [
+        name
+        for name, limit, one in (
+            ("mIoU", limits.drop, miou),
+            ("IoU of the classes", limits.class_drop, miou),
+            ("median latency", limits.slower, latency),
+        )
+        if limit is not None and one is not None and np.isfinite(one.value) and not np.isfinite(one.low)
+    ]
+    if short:
+        found.append(
+            f"{', '.join(short)}: too few frames for an interval, but a limit; compare longer recordings, or "
+            "draw shorter stretches (--block)"
+        )
     if limits.drop is not None:
         found += _dropped("mIoU", miou, limits.drop)
     if limits.class_drop is not None:
@@ -192,8 +206,6 @@ def _regressions(
 def _dropped(what: str, difference: Difference | None, limit: float) -> list[str]:
     if difference is None:
         return [f"{what}: there is none to compare, but a limit"]
-    if np.isfinite(difference.value) and not np.isfinite(difference.low):
-        return [f"{what}: too few frames for an interval, but a limit; compare longer recordings"]
     if not (difference.certain and -difference.value > limit):
         return []
     return [

@@ -208,10 +208,12 @@ def _warn_of_scales(recipe: Recipe, *datasets: Dataset | None) -> None:
 def _default_validation(args: argparse.Namespace) -> list[str]:
     from sernet_core.datasets import SYNTHETIC, splits_of
 
-    if args.data in (None, SYNTHETIC):
-        return [] if args.leave_out else [f"{SYNTHETIC}:val"]
-    seen = {"val", "all"} & {*args.split.split("+")}
-    return [] if args.leave_out or seen or "val" not in splits_of(args.data) else [f"{args.data}:val"]
+    if not args.data:
+        return [f"{SYNTHETIC}:val"]
+    if args.leave_out or {"val", "all"} & {*args.split.split("+")}:
+        return []
+    there = args.data == SYNTHETIC or "val" in splits_of(args.data)
+    return [f"{args.data}:val"] if there else []
 
 
 def run_folder(name: str) -> Path:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sernet_core.datasets.camvid32 import CAMVID32
@@ -34,17 +36,19 @@ def read_classes(path: Path) -> LabelDecoder:
 
     A row with the id 255 or one of the names in `VOID` is no class: its id and its colour mean void. A set
     with the names of a known one is that one, in the colours of the file; CamVid's 32 classes become its
-    eleven.
+    eleven. Where all colours are greys, white is that of a class and there is no column id, labels of one
+    channel may hold these greys: masks in black and white.
 
     Raises:
         InputError: It cannot be used; the message says why.
     """
     try:
-        rows = _rows(path)
+        rows, numbered = _rows(path)
         if {color for _, _, color in rows} == set(CAMVID32):
             ids = {number: CAMVID32[color] for number, _, color in rows}
             return LabelDecoder(CAMVID, ids | {IGNORE: IGNORE}, CAMVID32)
-        return _decoder(path, rows)
+        decoder = _decoder(path, rows)
+        return decoder if numbered else _with_greys(decoder, [color for _, _, color in rows])
     except (KeyError, ValueError, TypeError, AttributeError, csv.Error) as error:
         raise InputError(
             f"{path}: needs the columns name,r,g,b (and id) with whole numbers: {error!r}"
@@ -55,17 +59,31 @@ def read_classes(path: Path) -> LabelDecoder:
         raise InputError(f"{path}: {error}") from error
 
 
-def _rows(path: Path) -> list[tuple[int, str, Color]]:
-    """Id, name and colour of each row, in the order of the ids."""
+def _rows(path: Path) -> tuple[list[tuple[int, str, Color]], bool]:
+    """Id, name and colour of each row, in the order of the ids; and whether the file states the ids."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = [
             {key.strip().lower(): value.strip() for key, value in row.items()}
             for row in csv.DictReader(file, skipinitialspace=True)
         ]
-    return sorted(
+    found = sorted(
         (int(row.get("id", number)), row["name"], (int(row["r"]), int(row["g"]), int(row["b"])))
         for number, row in enumerate(rows)
     )
+    return found, any("id" in row for row in rows)
+
+
+def _with_greys(decoder: LabelDecoder, colors: Sequence[Color]) -> LabelDecoder:
+    """The decoder, reading masks in black and white too if the classes have such colours.
+
+    Where a value means one class as an id and another as a grey, 255 for void aside, labels hold no ids.
+    """
+    greys = {color[0]: number for color, number in decoder.colors.items()}
+    if any(len(set(color)) > 1 for color in colors) or greys.get(IGNORE, IGNORE) == IGNORE:
+        return decoder
+    ids = {value: number for value, number in decoder.ids.items() if value != IGNORE}
+    agree = all(greys.get(value, number) == number for value, number in ids.items())
+    return replace(decoder, ids={**(ids if agree else {}), **greys}, greys=frozenset(greys))
 
 
 def _decoder(path: Path, rows: list[tuple[int, str, Color]]) -> LabelDecoder:

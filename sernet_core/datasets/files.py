@@ -15,6 +15,7 @@ from sernet_core.labels import IGNORE, ClassSet
 from sernet_core.media import read_image, read_palette, read_unchanged
 
 Color = tuple[int, int, int]
+_OR_IDS = "; if labels hold ids, give the class file a column id"
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,17 @@ class LabelDecoder:
         ids: Class id, or 255 for void, of each value that a label of one channel may hold.
         colors: The same for each colour, RGB, that a label of three channels may hold; empty where labels
             have one channel.
+        greys: Those of the values in `ids` that are greys of the classes, 255 among them: a mask in black and
+            white. Void has no value then.
 
     A label with a palette, as Pascal VOC's, holds its indices. Only where the palette gives one of them the
-    colour of another class, or of void, it is a label of three channels that was stored in fewer bytes. So is
-    a grey one whose values are all greys of the classes, and one of them too large for an id: a mask in black
-    and white.
+    colour of another class, or of void, it is a label of three channels that was stored in fewer bytes.
     """
 
     classes: ClassSet
     ids: Mapping[int, int]
     colors: Mapping[Color, int] = field(default_factory=dict)
+    greys: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, classes: ClassSet) -> LabelDecoder:
@@ -58,18 +60,19 @@ class LabelDecoder:
             InputError: It cannot be read, or holds something else; the message names the file.
         """
         palette = read_palette(path)
-        if palette is not None and not self._contradicts(*palette):
-            return self._from_ids(path, palette[0])
+        if palette is not None:
+            indices, colors = palette
+            if self._contradicts(indices, colors):
+                return self._from_colors(path, colors[indices])
+            return self._from_ids(path, indices)
         label = read_unchanged(path)
         if label.dtype == np.uint8 and label.ndim == 2:
-            if self._is_grey(label):
-                return self._from_colors(path, np.repeat(label[..., None], 3, 2))
             return self._from_ids(path, label)
         if label.dtype == np.uint8 and label.ndim == 3 and label.shape[2] >= 3 and self.colors:
-            return self._from_colors(path, label)
-        colors = " or the colours of the classes" if self.colors else ""
+            return self._from_colors(path, label[..., 2::-1])  # OpenCV's order is BGR, or BGRA
+        words = " or the colours of the classes" if self.colors else ""
         raise InputError(
-            f"{path}: a label is one channel of 8 bits with class ids{colors}, this is {label.shape} "
+            f"{path}: a label is one channel of 8 bits with class ids{words}, this is {label.shape} "
             f"{label.dtype}"
         )
 
@@ -79,28 +82,24 @@ class LabelDecoder:
         meant = {int(index): self.colors.get(tuple(colors[index].tolist())) for index in used}
         return any(number is not None and number != self.ids.get(index) for index, number in meant.items())
 
-    def _is_grey(self, label: np.ndarray) -> bool:
-        """Whether the values of one channel are greys of the classes rather than ids."""
-        found = [int(value) for value in np.flatnonzero(np.bincount(label.ravel(), minlength=256))]
-        meant = [self.colors.get((value, value, value)) for value in found]
-        return None not in meant and any(
-            number != IGNORE and value >= len(self.classes)
-            for value, number in zip(found, meant, strict=True)
-        )
-
     def _from_ids(self, path: Path, label: np.ndarray) -> np.ndarray:
         found = np.flatnonzero(np.bincount(label.ravel(), minlength=256))
         if wrong := [int(value) for value in found if int(value) not in self.ids]:
+            void = ", ".join(str(value) for value, number in self.ids.items() if number == IGNORE)
             raise InputError(
-                f"{path}: ids {wrong} are no class of {self.classes.name} ({_ranges(list(self.ids))}; "
-                f"{', '.join(str(value) for value, number in self.ids.items() if number == IGNORE)} = void)"
+                f"{path}: ids {wrong} are no class of {self.classes.name} ({_ranges(list(self.ids))}"
+                f"{f'; {void} = void' if void else ''}){_OR_IDS if self.greys else ''}"
+            )
+        if IGNORE in found and self.greys and not self.greys.issuperset(found.tolist()):
+            raise InputError(
+                f"{path}: as an id 255 is void, as a grey a class of {self.classes.name}{_OR_IDS}"
             )
         table = np.full(256, IGNORE, np.uint8)
         table[list(self.ids)] = list(self.ids.values())
         return np.take(table, label)
 
     def _from_colors(self, path: Path, label: np.ndarray) -> np.ndarray:
-        packed = _packed(label[..., 2::-1])  # OpenCV's order is BGR, or BGRA
+        packed = _packed(label)
         keys, numbers = _packed(np.array(list(self.colors))), np.array(list(self.colors.values()), np.uint8)
         order = np.argsort(keys)
         keys, numbers = keys[order], numbers[order]

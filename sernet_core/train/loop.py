@@ -90,7 +90,10 @@ def train(
     processes = processes or Processes(device=device)
     check_run(recipe, dataset, validation, encoder=encoder, start=start, teacher=teacher, extra=extra)
     classes = _classes(dataset)
-    with stop_on_signal() as stopped:
+    with stop_on_signal() as stopped, contextlib.ExitStack() as held:
+        resumed = processes.first_says((folder / STATE).is_file())
+        if resumed:
+            held.enter_context(_alone_in(folder, processes))
         counts = count_classes(dataset) if dataset is not None else None
         origin = describe_origin(recipe, dataset, encoder, start, teacher, extra, counts)
         state = TrainingState(recipe, origin, str(processes.device))
@@ -114,32 +117,30 @@ def train(
                 f"{folder}: not all processes find the same state in the run folder; it must be one that all "
                 "of them share"
             )
-        with _alone_in(folder, processes):  # not before the weights to start from have proved to fit
-            if extra is not None and processes.first:
-                tqdm.write(extra.summary())
-            second = extra.prepare(folder, processes, stopped) if extra is not None else None
-            if extra is not None and second is None:
-                return False
-            unlabelled = extra.missing if extra is not None else []
-            stream = TrainingStream(recipe, dataset, second, unlabelled)
-            guide = Teacher(teacher, processes.device, mixed=recipe.precision == "bf16") if teacher else None
-            weights = class_weights(*counts, recipe.balance) if counts else torch.ones(len(classes))
-            learner = Learner(state, weights, processes, guide, unlabelled)
-            notice = terms(recipe, start, teacher, extra.masking if extra is not None else None)
-            validator = Validator(learner, stream, validation, folder, origin, notice, workers)
-            with contextlib.closing(RunLog(folder if processes.first else None, state.step)) as log:
-                run = _Run(learner, validator, log, folder, progress)
-                return run.go(stream, workers, save_every, stopped)
+        if not resumed:  # no folder for weights to start from that do not fit
+            held.enter_context(_alone_in(folder, processes))
+        if extra is not None and processes.first:
+            tqdm.write(extra.summary())
+        second = extra.prepare(folder, processes, stopped) if extra is not None else None
+        if extra is not None and second is None:
+            return False
+        unlabelled = extra.missing if extra is not None else []
+        stream = TrainingStream(recipe, dataset, second, unlabelled)
+        guide = Teacher(teacher, processes.device, mixed=recipe.precision == "bf16") if teacher else None
+        weights = class_weights(*counts, recipe.balance) if counts else torch.ones(len(classes))
+        learner = Learner(state, weights, processes, guide, unlabelled)
+        notice = terms(recipe, start, teacher, extra.masking if extra is not None else None)
+        validator = Validator(learner, stream, validation, folder, origin, notice, workers)
+        with contextlib.closing(RunLog(folder if processes.first else None, state.step)) as log:
+            run = _Run(learner, validator, log, folder, progress)
+            return run.go(stream, workers, save_every, stopped)
 
 
 @contextlib.contextmanager
 def _alone_in(folder: Path, processes: Processes) -> Iterator[None]:
     """Keep other runs out of a run folder: two of them would write over each other's state."""
-    if not processes.first:
-        yield
-        return
-    with claim(folder) as mine:
-        if not mine:
+    with claim(folder) if processes.first else contextlib.nullcontext(False) as mine:
+        if not processes.first_says(mine):
             raise InputError(
                 f"{folder}: another process is training in this run folder; wait for it, stop it, or name "
                 "another folder (--run)"

@@ -140,7 +140,8 @@ class TrainingState:
         try:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
-                if not self._is_same(json.loads(metadata.get("identity", "{}"))):
+                identity = json.loads(metadata.get("identity", "{}"))
+                if not self.is_of(identity.get("recipe", {}), identity.get("origin", {})):
                     raise CheckpointError(
                         f"{path}: belongs to a run with another recipe, data set or initial weights; "
                         "give the command that it was started with, or a new run folder"
@@ -150,19 +151,18 @@ class TrainingState:
         except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
             raise CheckpointError(f"{path}: cannot be resumed from: {error}") from error
 
-    def _is_same(self, identity: Mapping[str, Any]) -> bool:
-        """Whether a saved state is of this run.
+    def is_of(self, recipe: Mapping[str, Any], origin: Mapping[str, Any]) -> bool:
+        """Whether what was saved with a recipe and an origin, as plain values, is of this run.
 
         A setting that it is too old to know had its default; what it is too old to say of its origin is not
         compared.
         """
         try:
-            recipe = read_recipe(identity.get("recipe", {}))
+            saved = read_recipe(recipe)
         except ConfigError:
             return False
-        origin = identity.get("origin", {})
         own = {key: value for key, value in self._origin.items() if key in origin or key not in _LATER}
-        return recipe == self.recipe and origin == own
+        return saved == self.recipe and origin == own
 
     def _take(self, tensors: dict[str, Tensor], step: int) -> None:
         def part(prefix: str) -> dict[str, Tensor]:

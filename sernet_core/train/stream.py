@@ -150,7 +150,7 @@ def training_batches(
     *,
     pinned: bool = False,
     part: tuple[int, int] = (0, 1),
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterable[tuple[Tensor, Tensor]]:
     """Batches from a step to the end of the run, in order, prepared by worker processes.
 
     Args:
@@ -176,7 +176,7 @@ def training_batches(
 
 def crop_batches(
     stream: TrainingStream, numbers: Iterable[int], size: int, workers: int, *, pinned: bool = False
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterable[tuple[Tensor, Tensor]]:
     """The crops of some numbers, in batches of a size; arguments and errors as `training_batches`."""
     loader: DataLoader[Any] = DataLoader(
         _Excusing(stream),
@@ -188,10 +188,23 @@ def crop_batches(
         prefetch_factor=4 if workers else None,
         worker_init_fn=_leave_signals_to_the_run,
     )
-    for batch in loader:
-        if isinstance(batch, SernetError):
-            raise batch
-        yield batch
+    return _Batches(loader)
+
+
+class _Batches:
+    """What a loader gives, but for errors, which are raised.
+
+    Not a generator, which whoever names it would keep alive after a fault, and the workers with it.
+    """
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in self._loader:
+            if isinstance(batch, SernetError):
+                raise batch
+            yield batch
 
 
 class _Excusing(TorchDataset[Any]):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -154,22 +153,18 @@ class Validator:
 
     def _is_earlier(self, kept: CheckpointInfo) -> bool:
         """Whether a model is of an earlier step of this run, and not of one that was in the folder before."""
-        own = self._info()
-        steps = kept.recipe.get("step", 0), own.recipe["step"]
-        return steps[0] < steps[1] and all(
-            json.dumps({**getattr(kept, part), "step": 0}) == json.dumps({**getattr(own, part), "step": 0})
-            for part in ("recipe", "data")
-        )
+        recipe = {**kept.recipe, "network": asdict(kept.network), "notice": self._state.recipe.notice}
+        return recipe.pop("step", 0) < self._state.step and self._state.is_of(recipe, kept.data)
 
     def _network(self) -> SernetFormer:
         """The averaged network, with norm statistics of its own where the recipe wants them."""
         recipe, state = self._state.recipe, self._state
         if not recipe.calibrate:
             return state.average
-        with self._learner.autocast():
-            return calibrated(state.average, self._images(), with_still_norms(state.average, recipe))
+        with self._learner.autocast(), closing(self._images()) as images:
+            return calibrated(state.average, images, with_still_norms(state.average, recipe))
 
-    def _images(self) -> Iterator[Tensor]:
+    def _images(self) -> Generator[Tensor]:
         """The run's first crops, in whole batches: of a single crop some norms see a single value."""
         size = self._state.recipe.batch_size
         batches = math.ceil(self._state.recipe.calibrate / size)

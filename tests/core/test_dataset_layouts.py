@@ -177,9 +177,13 @@ def test_a_coloured_label_with_a_palette_and_a_colour_of_no_class(tmp_path: Path
     [
         ("background,0,0,0\nroad,255,255,255", [0, 255], [0, 1]),
         ("background,0,0,0\nroad,255,255,255", [0, 1], [0, 1]),  # ids
-        ("background,0,0,0\nroad,255,255,255", [0, 1, 255], [0, 1, IGNORE]),
+        ("background,0,0,0\nroad,255,255,255", [255], [1]),
+        ("road,255,255,255\nbackground,0,0,0", [0, 255], [1, 0]),
+        ("road,255,255,255\nbackground,0,0,0", [0], [1]),
+        ("a,0,0,0\nb,90,90,90\nc,255,255,255", [0, 90, 255], [0, 1, 2]),
+        ("a,0,0,0\nb,90,90,90\nvoid,255,255,255", [0, 1, 255], [0, 1, IGNORE]),  # ids
         ("background,9,9,9\nroad,8,8,8", [0, 1, 255], [0, 1, IGNORE]),
-        ("a,0,0,0\nb,90,90,90\nvoid,255,255,255", [0, 90, 255], [0, 1, IGNORE]),
+        ("background,0,0,0\nroad,255,255,255\nsky,0,0,255", [0, 2, 255], [0, 2, IGNORE]),
     ],
 )
 def test_a_grey_mask_holds_ids_or_greys_of_the_classes(
@@ -189,6 +193,23 @@ def test_a_grey_mask_holds_ids_or_greys_of_the_classes(
     trees.write_image(tmp_path / "val/images/a.png")
     trees.write_label(tmp_path / "val/labels/a.png", values)
     assert label_of(tmp_path, "val")[: len(expected)] == expected
+
+
+def test_ids_and_greys_are_not_guessed_at(tmp_path: Path) -> None:
+    """White is a class, and 255 void: which of them, only a column id can tell."""
+    path = tmp_path / "classes.csv"
+    trees.write_image(tmp_path / "val/images/a.png")
+    trees.write_label(tmp_path / "val/labels/a.png", [0, 1, 255])
+    path.write_text("name,r,g,b\nbackground,0,0,0\nroad,255,255,255\n")
+    with pytest.raises(
+        InputError, match=r"255 is void, as a grey a class of .* give the class file a column id"
+    ):
+        open_dataset(tmp_path, "val")[0]
+    path.write_text("name,r,g,b\nroad,255,255,255\nbackground,0,0,0\n")
+    with pytest.raises(InputError, match=r"ids \[1\] are no class .* give the class file a column id"):
+        open_dataset(tmp_path, "val")[0]
+    path.write_text("name,r,g,b,id\nroad,255,255,255,0\nbackground,0,0,0,1\n")
+    assert label_of(tmp_path, "val")[:3] == [0, 1, IGNORE]
 
 
 def test_a_mask_of_one_bit(tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import time
 from pathlib import Path
 
 import pytest
 
 from sernet_core.errors import InputError
-from sernet_core.storage import temporary_beside, write_atomically
+from sernet_core.storage import claim, temporary_beside, write_atomically
 
 
 def test_a_full_disk_is_said_and_leaves_the_old_file(tmp_path: Path) -> None:
@@ -24,6 +25,23 @@ def test_a_full_disk_is_said_and_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"figures\.json: cannot be written: No space left"):
         write_atomically(path, fail)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_fork_does_not_hold_what_was_claimed(tmp_path: Path) -> None:
+    """As a worker that outlives the process which a kill ended."""
+    with claim(tmp_path) as mine:
+        child = os.fork()
+        if not child:
+            time.sleep(60)
+            os._exit(0)
+        with claim(tmp_path) as second:
+            assert mine and not second
+    try:
+        with claim(tmp_path) as third:
+            assert third
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:

@@ -226,6 +226,26 @@ def test_a_state_of_an_older_version_is_gone_on_with(tree: Path, tmp_path: Path)
     assert train(short, dataset, [], tmp_path, workers=0)
 
 
+@pytest.mark.timeout(300)
+def test_a_fault_that_nobody_foresaw_ends_the_process(tree: Path, tmp_path: Path) -> None:
+    """Though a worker prepares crops, and heeds no signal."""
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("steps: 9\nnetwork: {depth: 18}\naugment: {crop: [96, 64]}\ninput_size: [96, 64]\n")
+    script = (
+        "import sys\nfrom pathlib import Path\n"
+        "from sernet_core.datasets import open_dataset\n"
+        "from sernet_core.train import load_recipe, train\n"
+        "from sernet_core.train.step import Learner\n"
+        "def fail(*_): raise RuntimeError('a fault')\n"
+        "Learner.learn = fail\n"
+        "train(load_recipe(Path(sys.argv[1])), open_dataset(sys.argv[2], 'val'), [], Path(sys.argv[3]),"
+        " workers=1)\n"
+    )
+    given = [sys.executable, "-c", script, str(recipe), str(tree), str(tmp_path / "run")]
+    ended = subprocess.run(given, stderr=subprocess.PIPE, text=True, timeout=240, check=False)
+    assert ended.returncode == 1 and "RuntimeError: a fault" in ended.stderr
+
+
 @pytest.mark.usefixtures("slim")
 def test_one_run_at_a_time_in_a_folder(tree: Path, tmp_path: Path) -> None:
     short = replace(SMALL, steps=1, synthetic_share=0.0)
@@ -276,7 +296,7 @@ def test_start_from_a_model_remembers_it(tree: Path, tmp_path: Path) -> None:
     teacher = replace(start, info=replace(start.info, notice="test\nterms of the teacher"))
     train(own, dataset, [], tmp_path / "taught", start=start, teacher=teacher, workers=0)
     notice = read_info(tmp_path / "taught/model.safetensors").notice
-    assert notice == "terms of its own\ntest\nterms of the teacher"
+    assert notice == "terms of its own\ntest\ntest\nterms of the teacher"
     other = replace(SMALL, network=NetworkConfig(depth=34))
     with pytest.raises(ConfigError, match="has another encoder"):
         train(other, dataset, [], tmp_path / "third", start=start, workers=0)

@@ -494,6 +494,7 @@ def test_what_is_scored_where_nothing_is_named(
     assert main([*given, str(parts)]) == 0 and scored[-1] == []
     assert "nothing is scored on the way" in capsys.readouterr().out
     assert main([*given, "synthetic"]) == 0 and scored[-1] == ["synthetic/val"]
+    assert main([*given, "synthetic", "--split", "train+val"]) == 0 and scored[-1] == []
 
 
 def test_the_best_model_is_of_this_run(tmp_path: Path) -> None:
@@ -503,10 +504,17 @@ def test_the_best_model_is_of_this_run(tmp_path: Path) -> None:
     assert train(recipe, frames, [split], tmp_path, workers=0)
     best, score = tmp_path / "best.safetensors", {"miou": 99.0}
     kept = load_checkpoint(best)
-    info = replace(kept.info, metrics={"held": score}, recipe={**kept.info.recipe, "step": 1})
-    for changes, stays in (({}, True), ({"rate": 0.5}, False)):
-        save_checkpoint(best, kept.network, replace(info, recipe={**info.recipe, **changes}))
+    info = replace(kept.info, metrics={"held": score}, recipe={**kept.info.recipe, "step": 0})
+    older = {key: value for key, value in info.data.items() if key != "labels_sha256"}
+    unknown = {key: value for key, value in info.recipe.items() if key != "region_weight"}
+    for changes, stays in (
+        ({}, True),
+        ({"data": older, "recipe": unknown}, True),  # of an older version
+        ({"data": {**info.data, "labels_sha256": "of other labels"}}, False),
+        ({"recipe": {**info.recipe, "rate": 0.5}}, False),
+        ({"recipe": {**info.recipe, "step": 2}}, False),
+    ):
+        save_checkpoint(best, kept.network, replace(info, **changes))
         (tmp_path / "state.safetensors").unlink()
-        assert train(replace(recipe, validate_every=2), frames, [split], tmp_path, workers=0)
-        found = read_info(best)
-        assert (found.metrics["held"] == score) == (stays and found.recipe["validate_every"] == 1)
+        assert train(recipe, frames, [split], tmp_path, workers=0)
+        assert (read_info(best).metrics["held"] == score) == stays, changes

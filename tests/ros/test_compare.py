@@ -92,8 +92,9 @@ def test_few_frames_have_no_interval(tmp_path: Path, capsys: pytest.CaptureFixtu
     for row in (found["miou"], found["latency_p50_ms"], *found["iou"][:5]):
         assert row["low"] is row["high"] is None and row["verdict"] == "no difference shown"
     assert "too few frames for an interval" in (tmp_path / "out/compare.html").read_text()
-    assert run(old, new, "--max-drop", "1") == 1
-    assert "mIoU: too few frames for an interval, but a limit" in capsys.readouterr().err
+    assert run(old, new, "--max-drop", "1", "--max-class-drop", "1", "--max-slower", "5") == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "regression" in line]
+    assert "mIoU, IoU of the classes, median latency: too few frames for an interval, but a limit" in line
 
 
 def test_frames_that_only_one_has_are_left_out(tmp_path: Path) -> None:
