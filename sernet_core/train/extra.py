@@ -118,8 +118,8 @@ class Extra:
         """What a model remembers of it, as JSON-ready values."""
         names = self._names
         described: dict[str, Any] = {"train": self.dataset.name, "share": share, "unlabelled": names}
-        if self.model is not None and self.masking is not None:
-            seen = self.masking.data
+        if self.model is not None:
+            seen = read_info(self.model).data
             described["masked"] = {
                 "file": self.model.name,
                 "sha256": weights_sha256(self.model),
