@@ -36,7 +36,7 @@ def make_folder(path: Path) -> Path:
 def claim(folder: Path, name: str = "") -> Iterator[bool]:
     """Hold a folder against other processes; whether it could be had. A kill lets go of it.
 
-    Processes that are forked meanwhile do not hold it. A file system that knows no locks gives it to everyone.
+    Processes that are forked meanwhile do not hold it. A file system that knows no locks gives it to all.
 
     Args:
         folder: It is made if it is not there.
