@@ -29,11 +29,14 @@ def test_a_full_disk_is_said_and_leaves_the_old_file(tmp_path: Path) -> None:
 
 def test_a_fork_does_not_hold_what_was_claimed(tmp_path: Path) -> None:
     """As a worker that outlives the process which a kill ended."""
+    ready, tell = os.pipe()
     with claim(tmp_path) as mine:
         child = os.fork()
         if not child:
+            os.write(tell, b".")
             time.sleep(60)
             os._exit(0)
+        assert os.read(ready, 1) == b"."
         with claim(tmp_path) as second:
             assert mine and not second
     try:
@@ -42,6 +45,8 @@ def test_a_fork_does_not_hold_what_was_claimed(tmp_path: Path) -> None:
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+        os.close(ready)
+        os.close(tell)
 
 
 def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
