@@ -24,6 +24,10 @@ _SYNONYMS = (
 _LAST = ("head.classify.weight", "head.classify.bias")
 # Settings that change neither names nor shapes of weights, by the part that they are of.
 _UNSEEN = {"encoder": "output_stride", "context": "dbn_rates"}
+# Size at which a new input that is added to a trained one starts, of that in a network that is new as a
+# whole: at the full size it would drown what the other has learned, and at 0, behind its ReLU, it would
+# never learn.
+_QUIET = 0.1
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ class Transfer:
 def start_from(network: SernetFormer, start: Checkpoint, classes: ClassSet) -> Transfer | None:
     """Load a model's weights: the parts of the same shapes, and of the last layer the classes of both sets.
 
-    Classes are the same by their names, whatever the case, and by a few usual synonyms.
+    Classes are the same by their names, whatever the case, and by a few usual synonyms. A lateral input
+    that is new in a branch that is kept starts at a tenth of its size.
 
     Args:
         network: To load into, as it was built.
@@ -81,6 +86,9 @@ def start_from(network: SernetFormer, start: Checkpoint, classes: ClassSet) -> T
     weights = {
         key: own[key] if key.startswith(tuple(f"{part}." for part in parts)) else given[key] for key in own
     }
+    for part in parts:
+        if part.endswith(".lateral"):
+            weights[f"{part}.1.weight"] = _QUIET * own[f"{part}.1.weight"]
     if not start.info.classes.difference(classes):
         network.load_state_dict(weights)
         return Transfer(parts=parts, settings=settings) if parts or settings else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from small_run import SMALL, Frames, noise_frames
+from torch import nn
 
 from sernet_core.checkpoint import CheckpointInfo, load_checkpoint, read_info, save_checkpoint
 from sernet_core.labels import CAMVID, CITYSCAPES, ClassSet
@@ -116,7 +118,24 @@ def test_what_the_old_network_lacks_alone_starts_from_nothing(
     kept = start.network.state_dict()
     for key, value in network.state_dict().items():
         begun = key.startswith(tuple(f"{part}." for part in parts))
-        assert torch.equal(value, (fresh if begun else kept)[key]), key
+        expected = (fresh if begun else kept)[key]
+        assert torch.equal(value, 0.1 * expected if key == "afn2.lateral.1.weight" else expected), key
+
+
+def test_a_branch_that_joins_trained_ones_hardly_changes_them_at_first_and_learns(small_model: Path) -> None:
+    start = load_checkpoint(small_model)
+    joined = build_network(replace(start.info.network, lateral="context"))
+    start_from(joined, start, start.info.classes)
+    loud = copy.deepcopy(joined)
+    assert loud.afn2.lateral is not None and joined.afn2.lateral is not None
+    nn.init.ones_(loud.afn2.lateral[1].weight)
+    images = torch.randn(2, 3, 96, 128, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():  # each normalises by what it sees, as in training
+        before, quiet, whole = (net.train()(images) for net in (start.network, joined, loud))
+    assert (quiet - before).std() < 0.3 * (whole - before).std()
+    joined(images).square().mean().backward()
+    learns = joined.afn2.lateral[0].weight.grad
+    assert learns is not None and learns.abs().max() > 0
 
 
 def test_another_decoder_width_and_other_classes(small_model: Path) -> None:
