@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from sernet_core.checkpoint import Checkpoint, CheckpointInfo
 from sernet_core.errors import CheckpointError
@@ -26,7 +27,8 @@ def average_models(models: Sequence[Checkpoint]) -> tuple[SegmentationNetwork, C
     """The mean of every weight and of every batch norm's running statistics, all models counting alike.
 
     Args:
-        models: At least two, of one network, one class set, one input size and one normalisation.
+        models: At least two, of one network, one class set, one input size and one normalisation. One without
+            the lateral input that another has counts as one where that gives 0.
 
     Returns:
         The network, in eval mode, and what it says of itself: what any of the models has seen counts as
@@ -37,17 +39,15 @@ def average_models(models: Sequence[Checkpoint]) -> tuple[SegmentationNetwork, C
     """
     if len(models) < 2:
         raise CheckpointError("an average needs at least two models")
-    first = models[0]
-    for other in models[1:]:
+    first = next((model for model in models if model.info.network.lateral != "none"), models[0])
+    for other in models:
         if difference := _difference(first.info, other.info):
             raise CheckpointError(f"{first.path} and {other.path} cannot be averaged: {difference}")
     network = build_network(first.info.network)
     states = [model.network.state_dict() for model in models]
-    mean = {
-        key: torch.stack([state[key].double() for state in states]).mean(0).to(value.dtype)
-        for key, value in states[0].items()
-    }
-    network.load_state_dict(mean)
+    network.load_state_dict(
+        {key: _mean(key, states).to(value.dtype) for key, value in network.state_dict().items()}
+    )
     info = replace(
         first.info,
         temperature=1.0,
@@ -66,10 +66,20 @@ def share_a_start(models: Sequence[Checkpoint]) -> bool:
     )
 
 
+def _mean(key: str, states: Sequence[dict[str, Tensor]]) -> Tensor:
+    """Mean of a weight, or of a statistic, of all models; see `average_models` for those that lack it."""
+    values = [state[key].double() for state in states if key in state]
+    # Scale and shift of a norm at 0 are what makes a lateral input give 0; its other weights are then free.
+    count = len(states) if key.endswith(("lateral.1.weight", "lateral.1.bias")) else len(values)
+    return torch.stack(values).sum(0) / count
+
+
 def _difference(one: CheckpointInfo, other: CheckpointInfo) -> str:
-    """What keeps two models from being averaged, or nothing."""
-    if one.network != other.network:
-        ours, theirs = asdict(one.network), asdict(other.network)
+    """What keeps two models from being averaged, or nothing; the first has a lateral input if any has."""
+    ours, theirs = asdict(one.network), asdict(other.network)
+    if theirs["lateral"] == "none":
+        ours["lateral"] = "none"
+    if ours != theirs:
         pairs = {key: (ours.get(key), theirs.get(key)) for key in ours | theirs}
         words = (f"{key} {value} and {its}" for key, (value, its) in pairs.items() if value != its)
         return f"the networks differ: {', '.join(words)}"

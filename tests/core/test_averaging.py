@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional
 
 from sernet_core.averaging import average_models
 from sernet_core.checkpoint import CheckpointInfo, load_checkpoint, read_info, save_checkpoint
@@ -43,6 +45,25 @@ def test_every_weight_and_statistic_is_the_mean(tmp_path: Path) -> None:
     for key, value in mean.items():
         expected = sum(state[key] for state in states) / len(states)
         torch.testing.assert_close(value, expected.to(value.dtype), rtol=1e-3, atol=1e-3)  # stored as float16
+
+
+def test_a_model_without_a_lateral_input_counts_as_one_that_gives_0(tmp_path: Path) -> None:
+    lateral = replace(INFO, network=replace(CONFIG, lateral="context"))
+    plain = load_checkpoint(_model(tmp_path / "plain.safetensors", 0))
+    path = _model(tmp_path / "joined.safetensors", 0, lateral)
+    joined = load_checkpoint(path)
+    shared = plain.network.state_dict()
+    joined.network.load_state_dict(joined.network.state_dict() | shared)  # the rest is the same
+    nn.init.normal_(joined.network.afn2.lateral[1].bias)
+    network, info = average_models([plain, joined])
+    assert info.network == lateral.network
+    mean = network.state_dict()
+    assert all(torch.equal(mean[key], value) for key, value in shared.items())
+    eighth = torch.rand(1, 128, 6, 8)
+    with torch.no_grad():
+        whole, half = (functional.relu(net.afn2.lateral(eighth)) for net in (joined.network, network))
+    assert whole.max() > 0
+    torch.testing.assert_close(half, whole / 2)
 
 
 def test_it_has_seen_what_its_models_have_seen(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -86,6 +107,10 @@ def test_models_without_a_common_start_are_warned_of(tmp_path: Path, capsys: pyt
     ("other", "words"),
     [
         (replace(INFO, network=replace(CONFIG, gate="fixed")), "the networks differ: gate learned and fixed"),
+        (
+            replace(INFO, network=replace(CONFIG, lateral="skip", afn_channels=16)),
+            "the networks differ: afn_channels 16 and 8",
+        ),
         (replace(INFO, classes=replace(CAMVID, names=CAMVID.names[::-1])), "the classes differ"),
         (replace(INFO, input_size=(64, 64)), "the inputs differ"),
         (replace(INFO, mean=(0.5, 0.5, 0.5)), "normalisations"),
