@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 
 from sernet_core.errors import ConfigError
+from sernet_core.input_size import MIN_SIZE
 from sernet_core.labels import IGNORE, resize_labels
-from sernet_core.network import MIN_SIZE
 from sernet_core.photometric import PhotometricConfig, photometric
+
+_LEAST_SCALE = 0.05  # a crop is then cut from 400 times its own pixels
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class AugmentConfig(PhotometricConfig):
         low, high = self.scale
         if not 0 < low <= high:
             raise ConfigError(f"scale: needs 0 < low <= high, got {self.scale}")
+        if low < _LEAST_SCALE:
+            raise ConfigError(f"scale: needs at least {_LEAST_SCALE:g}, got {low:g}")
         if min(self.crop) < high:
             raise ConfigError(f"scale: {high:g} times enlarged, a crop of {self.crop} holds no whole pixel")
         if min(self.crop) < MIN_SIZE:

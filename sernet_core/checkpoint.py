@@ -19,10 +19,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sernet_core.errors import CheckpointError, ConfigError, InputError, unknown_name
+from sernet_core.input_size import MAX_PIXELS, MIN_SIZE
 from sernet_core.labels import ClassSet
 from sernet_core.network import build_network, read_config
 from sernet_core.provenance import ROLES
-from sernet_core.segmentation_network import MIN_SIZE, SegmentationNetwork
+from sernet_core.segmentation_network import SegmentationNetwork
 from sernet_core.storage import write_atomically
 
 FORMAT = "sernet-1"
@@ -74,6 +75,8 @@ class CheckpointInfo:
         size = self.input_size
         if len(size) != 2 or not all(isinstance(x, int) and x >= MIN_SIZE for x in size):
             raise ConfigError(f"input_size: needs two numbers from {MIN_SIZE}, got {size}")
+        if size[0] * size[1] > MAX_PIXELS:
+            raise ConfigError(f"input_size: may have {MAX_PIXELS} pixels at most, got {size}")
         parts = (self.recipe, self.data, self.metrics, *self.metrics.values())
         if not all(isinstance(part, Mapping) for part in parts):
             raise ConfigError("recipe, data and metrics must be mappings")
@@ -93,15 +96,17 @@ def _check_data(data: Any) -> None:
         raise ConfigError(f"data: synthetic_share must be from 0 to 1, is {share!r}")
     if not isinstance(data.get("train"), str | None):
         raise ConfigError(f"data: train must be a name, is {data['train']!r}")
-    parts, extra = data.get("parts", []), data.get("extra")
+    parts, extra = data.get("parts", []), data.get("extra", {"train": "", "share": 0})
     if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
         raise ConfigError(f"data: parts must be a list of names, is {parts!r}")
-    if extra is not None and not (
+    if not (
         isinstance(extra, Mapping)
         and isinstance(extra.get("train"), str)
         and isinstance(extra.get("share"), float | int)
     ):
         raise ConfigError(f"data: extra must have train and share, is {extra!r}")
+    if "masked" in extra:
+        _check_model("masked", extra["masked"])
     encoder = data.get("encoder")
     if encoder is not None and not (
         isinstance(encoder, Mapping) and all(isinstance(encoder.get(key), str) for key in ("file", "sha256"))
@@ -120,6 +125,8 @@ def _check_data(data: Any) -> None:
 def _check_model(role: str, model: Any) -> None:
     if not isinstance(model, Mapping):
         raise ConfigError(f"data: {role} must be a mapping, is {model!r}")
+    if not isinstance(model.get("sha256"), str | None):
+        raise ConfigError(f"data: {role}: sha256 must be text, is {model['sha256']!r}")
     _check_data(model.get("data"))
 
 

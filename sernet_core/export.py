@@ -27,7 +27,7 @@ from sernet_core.engines.registry import engine_class
 from sernet_core.engines.tensorrt import TensorRt
 from sernet_core.engines.turn import alone
 from sernet_core.errors import ConfigError, EngineError, InputError, unknown_name
-from sernet_core.network import MIN_SIZE
+from sernet_core.input_size import MIN_SIZE
 
 FORMAT = "sernet-export-1"
 OUTPUTS = ("mask", "logits")

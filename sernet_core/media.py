@@ -38,6 +38,20 @@ def read_unchanged(path: Path) -> np.ndarray:
     return _decode(path, cv2.IMREAD_UNCHANGED)
 
 
+def is_lossy(path: Path) -> bool:
+    """Whether an image file holds other values than were stored in it: JPEG, or WebP that is not lossless.
+
+    False where the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(32)
+    except OSError:
+        return False
+    webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
+    return start[:3] == b"\xff\xd8\xff" or (webp and start[12:16] == b"VP8 ")
+
+
 def read_palette(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
     """Indices, uint8 (H, W), and colours, uint8 (N, 3) RGB, of an image with a palette; None without one.
 

@@ -14,9 +14,9 @@ from sernet_core.context import DilationNetwork
 from sernet_core.decoder import AttentionFusion, Fusion, FusionHead, Lateral
 from sernet_core.encoder import DEPTHS, OUTPUT_STRIDES, Encoder
 from sernet_core.errors import ConfigError, unknown_name
-from sernet_core.segmentation_network import MIN_SIZE, SegmentationNetwork
+from sernet_core.segmentation_network import SegmentationNetwork
 
-__all__ = ["MIN_SIZE", "NetworkConfig", "SernetFormer", "build_network", "read_config"]
+__all__ = ["NetworkConfig", "SernetFormer", "build_network", "read_config"]
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,15 @@ class PhotometricConfig:
         brightness: Largest gain or loss of light, as a share.
         contrast: Largest change of contrast about the mean, as a share.
         saturation: Largest change of saturation, as a share.
-        hue: Largest turn of the hue, in degrees.
-        gamma: Largest change of gamma, as a power of two.
+        hue: Largest turn of the hue, in degrees, 180 at most.
+        gamma: Largest change of gamma, as a power of two, 5 at most.
         white_balance: Largest gain or loss of the red and the blue channel, as a share.
         shadow: Probability of the shadow of something beside the road.
         shadow_strength: Largest share of light that it takes.
         blur: Probability of a Gaussian blur.
-        blur_sigma: Its largest standard deviation in pixels.
+        blur_sigma: Its largest standard deviation in pixels, 100 at most.
         noise: Probability of sensor noise.
-        noise_level: Its largest standard deviation in grey levels.
+        noise_level: Its largest standard deviation in grey levels, 255 at most.
         jpeg: Probability of artefacts of JPEG coding.
         jpeg_quality: Range of its quality, 1..100.
     """
@@ -50,12 +50,9 @@ class PhotometricConfig:
         for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name}: must be from 0 to 1, got {getattr(self, name)}")
-        for name in ("hue", "gamma"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name}: must not be negative, got {getattr(self, name)}")
-        for name, least in (("blur_sigma", _LEAST_BLUR), ("noise_level", _LEAST_NOISE)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name}: needs at least {least}, got {getattr(self, name)}")
+        for name, (least, most) in _RANGES.items():
+            if not least <= getattr(self, name) <= most:
+                raise ConfigError(f"{name}: must be from {least:g} to {most:g}, got {getattr(self, name)}")
         low, high = self.jpeg_quality
         if not 1 <= low <= high <= 100:
             raise ConfigError(f"jpeg_quality: needs 1 <= low <= high <= 100, got {self.jpeg_quality}")
@@ -74,6 +71,12 @@ _SHARES = (
 )
 _LEAST_BLUR = 0.3  # pixels
 _LEAST_NOISE = 1.0  # grey levels
+_RANGES = {
+    "hue": (0.0, 180.0),
+    "gamma": (0.0, 5.0),
+    "blur_sigma": (_LEAST_BLUR, 100.0),
+    "noise_level": (_LEAST_NOISE, 255.0),
+}
 
 
 def photometric(image: np.ndarray, config: PhotometricConfig, rng: np.random.Generator) -> np.ndarray:

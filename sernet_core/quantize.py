@@ -21,7 +21,8 @@ from sernet_core.engines.quantised import SECTION, quantised_path
 from sernet_core.engines.turn import alone
 from sernet_core.errors import ConfigError, InputError
 from sernet_core.evaluate import check_split, evaluate
-from sernet_core.runtime import InputSize, Segmenter
+from sernet_core.input_size import InputSize
+from sernet_core.runtime import Segmenter
 
 DEFAULT_FRAMES = 300
 

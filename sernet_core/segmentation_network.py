@@ -10,8 +10,7 @@ from torch.nn import functional
 
 from sernet_core.decoder import resize
 from sernet_core.errors import InputError
-
-MIN_SIZE = 64
+from sernet_core.input_size import MIN_SIZE
 
 
 class SegmentationNetwork(nn.Module, ABC):

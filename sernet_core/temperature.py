@@ -15,12 +15,12 @@ from tqdm import tqdm
 
 from sernet_core.calibration import Reliability, reliability
 from sernet_core.datasets import Dataset
-from sernet_core.engines.base import Source
+from sernet_core.engines.base import NOT_FINITE, Source
 from sernet_core.engines.choose import reference
-from sernet_core.errors import InputError
+from sernet_core.errors import EngineError, InputError
 from sernet_core.evaluate.split import check_split
+from sernet_core.input_size import InputSize
 from sernet_core.labels import IGNORE
-from sernet_core.runtime import InputSize
 
 PIXELS = 4000  # of each frame
 LOW, HIGH = 0.1, 10.0  # temperatures to look among
@@ -59,6 +59,7 @@ def sample_logits(
 
     Raises:
         InputError: Nothing is labelled.
+        EngineError: The network's output is not finite.
     """
     rng = np.random.default_rng(0)
     sizing = InputSize.parse("model", source.info.input_size)
@@ -74,6 +75,8 @@ def sample_logits(
         with torch.inference_mode():
             full = engine.upsampler.full(engine.logits(plan.prepare(sample.image)))
             logits.append(full.flatten(1)[:, chosen].T.float().cpu())
+        if not logits[-1].isfinite().all():
+            raise EngineError(NOT_FINITE)
         assert sample.label is not None
         labels.append(torch.from_numpy(sample.label.ravel()).long()[chosen])
     if not logits:

@@ -16,8 +16,8 @@ from sernet_core.engines.base import Engine, Source
 from sernet_core.engines.cache import EngineCache, default_folder
 from sernet_core.engines.choose import build, reference
 from sernet_core.errors import CheckpointError, EngineError
+from sernet_core.input_size import InputSize
 from sernet_core.labels import CAMVID
-from sernet_core.runtime import InputSize
 
 
 @dataclass

@@ -19,7 +19,7 @@ from sernet_core.engines.parity import street_frames
 from sernet_core.engines.quantised import read_quantised
 from sernet_core.engines.registry import PRECISIONS, engine_class
 from sernet_core.errors import CheckpointError, EngineError
-from sernet_core.segmentation_network import MIN_SIZE
+from sernet_core.input_size import MIN_SIZE
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def _source_and_plan(args: argparse.Namespace) -> tuple[Source, Plan]:
     from sernet_core.engines.base import Source
     from sernet_core.engines.cache import EngineCache, default_folder
     from sernet_core.errors import ConfigError
-    from sernet_core.network import MIN_SIZE
+    from sernet_core.input_size import MIN_SIZE
 
     if args.threads < 0:
         raise ConfigError(f"--threads: needs 0 (automatic) or more, got {args.threads}")

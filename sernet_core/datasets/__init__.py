@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sernet_core.datasets.base import PARTS, Dataset, Sample, Split
+from sernet_core.datasets.base import PARTS, Dataset, Sample, Split, part_of
 from sernet_core.datasets.files import FileDataset, faults, read_label
 from sernet_core.datasets.layouts import Layout, find_layout, layout_of
 from sernet_core.datasets.selection import only, without
@@ -75,6 +75,8 @@ def splits_of(root: str | Path) -> list[str]:
 def overlaps(layout: Layout, split: str, stems: set[str]) -> list[str]:
     """What a part shares with other parts of its tree, in words; nothing for a split that is no part.
 
+    "valid" and "testing" and the like are parts too, see `part_of`.
+
     Args:
         layout: The tree.
         split: The part.
@@ -83,12 +85,13 @@ def overlaps(layout: Layout, split: str, stems: set[str]) -> list[str]:
     Raises:
         InputError: A list of another part cannot be used.
     """
-    if split not in PARTS:
+    if (own := part_of(split)) is None:
         return []
     found = []
-    for other in PARTS:
-        shared = [stem for stem in layout.stems(other, stems) if stem in stems] if other != split else []
-        if shared:
+    for other in dict.fromkeys((*PARTS, *layout.splits())):
+        if part_of(other) in (None, own):
+            continue
+        if shared := [stem for stem in layout.stems(other, stems) if stem in stems]:
             found.append(
                 f"{len(shared)} frame(s) of {split} are in {other} too, the first is {shared[0]}: a frame "
                 "belongs to one of train, val and test; where they are different pictures, rename them"

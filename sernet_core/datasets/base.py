@@ -11,6 +11,13 @@ import numpy as np
 from sernet_core.labels import ClassSet
 
 PARTS = ("train", "val", "test")  # of one whole: no frame may be in two of them
+_ALSO_CALLED = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
+
+
+def part_of(split: str) -> str | None:
+    """Which of `PARTS` a split is by the name that people gave it; None where it is none of them."""
+    name = split.lower()
+    return name if name in PARTS else _ALSO_CALLED.get(name)
 
 
 @dataclass(frozen=True)

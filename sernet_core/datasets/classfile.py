@@ -91,6 +91,9 @@ def _decoder(path: Path, rows: list[tuple[int, str, Color]]) -> LabelDecoder:
     if stored != list(range(len(stored))):
         raise InputError(f"{path}: ids must run from 0 without a gap (255 = void)")
     void = [row for row in rows if row[0] == IGNORE or row[1].lower() in VOID]
+    for _, name, color in void:  # the class set checks those of the classes
+        if not all(0 <= value <= 255 for value in color):
+            raise InputError(f"{path}: colours must be from 0 to 255, {name} has {list(color)}")
     real = [row for row in rows if row not in void]
     names, palette = tuple(name for _, name, _ in real), tuple(color for _, _, color in real)
     known = next((known for known in (CAMVID, CITYSCAPES) if known.names == names), None)

@@ -11,8 +11,9 @@ import numpy as np
 
 from sernet_core.datasets.base import Sample
 from sernet_core.errors import InputError
+from sernet_core.input_size import check_aspect
 from sernet_core.labels import IGNORE, ClassSet
-from sernet_core.media import read_image, read_palette, read_unchanged
+from sernet_core.media import is_lossy, read_image, read_palette, read_unchanged
 
 Color = tuple[int, int, int]
 _OR_IDS = "; if labels hold ids, give the class file a column id"
@@ -57,8 +58,14 @@ class LabelDecoder:
         """A label image as uint8 (H, W): ids of the class set, and 255.
 
         Raises:
-            InputError: It cannot be read, or holds something else; the message names the file.
+            InputError: It cannot be read, holds something else, or was coded so that its values are no longer
+                those that were stored; the message names the file.
         """
+        if is_lossy(path):
+            raise InputError(
+                f"{path}: a label in a lossy format (JPEG or WebP), which changes the values of pixels; "
+                "make it again as PNG from what it was made of"
+            )
         palette = read_palette(path)
         if palette is not None:
             indices, colors = palette
@@ -150,10 +157,14 @@ class FileDataset:
         """Read a frame.
 
         Raises:
-            InputError: A file cannot be used, or label and image differ in size.
+            InputError: A file cannot be used, is a strip, or label and image differ in size.
         """
         pair = self._pairs[index]
         image = read_image(pair.image)
+        try:
+            check_aspect(*image.shape[:2])
+        except InputError as error:
+            raise InputError(f"{pair.image}: {error}", cause=error.cause) from None
         label = None if pair.label is None else self._decoder.read(pair.label)
         if label is not None and label.shape != image.shape[:2]:
             raise InputError(

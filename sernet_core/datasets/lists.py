@@ -20,7 +20,7 @@ def read_list(path: Path, known: Collection[str] = ()) -> list[str]:
         InputError: It cannot be read, or a line names the label of another image.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -21,6 +21,9 @@ class SyntheticSplit:
     training frame has. "demo": the first ten seconds of the demo's drive, the held-out town by day as a
     camera at 15 Hz sees it.
 
+    A frame of the held-out town is named by its condition and the drive's time in milliseconds: one that two
+    of these splits share has one name in both.
+
     Args:
         split: One of these names.
 
@@ -45,8 +48,9 @@ class SyntheticSplit:
         elif split != "train":
             raise ConfigError(unknown_name("synthetic split", split, SPLITS))
         self._index = [(sequence, frame) for sequence in self._sequences for frame in range(len(sequence))]
-        count = len(self._index) or self.TRAIN_FRAMES
-        self.stems = [f"{split}_{index:06d}" for index in range(count)]
+        drives = [(sequence.condition, 1000 * frame / sequence.rate) for sequence, frame in self._index]
+        frames = [("train", float(number)) for number in range(self.TRAIN_FRAMES)]
+        self.stems = [f"{name}_{round(number):06d}" for name, number in drives or frames]
 
     def _held_out(self, condition: str) -> synthetic.Sequence:
         seed = self._HELD_OUT_SEED + synthetic.EVALUATION_CONDITIONS.index(condition)

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from sernet_core.engines.turn import alone
-from sernet_core.segmentation_network import MIN_SIZE, SegmentationNetwork
+from sernet_core.input_size import MIN_SIZE
+from sernet_core.segmentation_network import SegmentationNetwork
 
 INPUT, OUTPUT = "frame", "logits"
 LARGEST = 16384

@@ -18,8 +18,8 @@ from sernet_core.engines.base import Source
 from sernet_core.engines.plan import Plan
 from sernet_core.engines.upsample import Upsampler
 from sernet_core.errors import ConfigError
+from sernet_core.input_size import InputSize
 from sernet_core.network import SernetFormer
-from sernet_core.runtime import InputSize
 
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")  # what AbM1 to AbM5 stand in
 FUSIONS = {"DbN": "context", "AfN1": "afn1", "AfN2": "afn2"}

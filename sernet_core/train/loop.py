@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -32,7 +33,7 @@ from sernet_core.train.state import TrainingState
 from sernet_core.train.step import Learner
 from sernet_core.train.stop import stop_on_signal
 from sernet_core.train.stream import TrainingStream, check_extra, count_classes, training_batches
-from sernet_core.train.validate import Validator, check_splits
+from sernet_core.train.validate import MODEL, Validator, check_frames, check_splits
 
 STATE = "state.safetensors"
 HISTORY_EVERY = 25  # steps between two points of the loss curve
@@ -95,6 +96,9 @@ def train(
         if resumed:
             held.enter_context(_alone_in(folder, processes))
         counts = count_classes(dataset) if dataset is not None else None
+        check_frames(validation, stopped)
+        if processes.any(stopped.is_set()):
+            return False
         origin = describe_origin(recipe, dataset, encoder, start, teacher, extra, counts)
         state = TrainingState(recipe, origin, str(processes.device))
         progress: dict[str, Any] = {"history": [], "losses": []}
@@ -131,9 +135,17 @@ def train(
         learner = Learner(state, weights, processes, guide, unlabelled)
         notice = terms(recipe, start, teacher, extra.masking if extra is not None else None)
         validator = Validator(learner, stream, validation, folder, origin, notice, workers)
+        if dataset is not None and counts is not None and processes.first:
+            _tell_missing(dataset, counts[0])
         with contextlib.closing(RunLog(folder if processes.first else None, state.step)) as log:
             run = _Run(learner, validator, log, folder, progress)
             return run.go(stream, workers, save_every, stopped)
+
+
+def _tell_missing(dataset: Dataset, pixels: np.ndarray) -> None:
+    names = [name for name, count in zip(dataset.classes.names, pixels, strict=True) if not count]
+    if names:
+        tqdm.write(f"warning: {dataset.name} has no pixel of {', '.join(names)}: not to be learned from it")
 
 
 @contextlib.contextmanager
@@ -214,6 +226,8 @@ class _Run:
             mininterval=0.5 if sys.stderr.isatty() else 60,  # a log file gets a line a minute
             disable=not processes.first,
         ) as bar:
+            if state.step == self.recipe.steps and not processes.first_says((self.folder / MODEL).is_file()):
+                self._forget_last_validation()
             going = self._validate(bar, stopped)  # what an interruption may have left undone
             for image, label in batches if going else ():
                 self.losses.append(self.learner.learn(image, label, lambda words: self._tell(bar, words)))
@@ -248,6 +262,11 @@ class _Run:
         step = self.state.step
         due = step == self.recipe.steps or (step > 0 and step % self.recipe.validate_every == 0)
         return due and not (self.history and self.history[-1]["step"] == step)
+
+    def _forget_last_validation(self) -> None:
+        """Owe it again: the model that it wrote is gone."""
+        if self.history and self.history[-1]["step"] == self.state.step:
+            self.losses = [self.history.pop()["loss"]]
 
     def _note(self, scores: dict[str, float], bar: Any) -> None:
         """Add a row to the history and to what the user sees."""

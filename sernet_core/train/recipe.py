@@ -11,8 +11,9 @@ from typing import Any, Literal
 from sernet_core import config
 from sernet_core.augment import AugmentConfig
 from sernet_core.errors import ConfigError
+from sernet_core.input_size import MIN_SIZE
 from sernet_core.losses import Balance, Region
-from sernet_core.network import MIN_SIZE, NetworkConfig, read_config
+from sernet_core.network import NetworkConfig, read_config
 
 _NOT_NEGATIVE = (
     "rate",

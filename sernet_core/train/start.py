@@ -55,7 +55,7 @@ def check_frozen(recipe: Recipe, *, encoder: bool, start: bool) -> None:
         if name not in parts:
             raise ConfigError(f"freeze: {unknown_name('part of the network', name, parts)}")
         if not (start or (encoder and name == "encoder")):
-            given = "--from, or --encoder," if name == "encoder" else "--from"
+            given = "--from or --encoder" if name == "encoder" else "--from"
             raise ConfigError(
                 f"freeze: {name} would stay as random as it begins; start from a model ({given})"
             )

@@ -146,9 +146,12 @@ class TrainingState:
                         f"{path}: belongs to a run with another recipe, data set or initial weights; "
                         "give the command that it was started with, or a new run folder"
                     )
-                self._take({key: file.get_tensor(key) for key in file.keys()}, int(metadata["step"]))  # noqa: SIM118
-                return json.loads(metadata["progress"])
-        except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
+                step, progress = int(metadata["step"]), json.loads(metadata["progress"])
+                if not 0 <= step <= self.recipe.steps or not _is_progress(progress):
+                    raise ValueError(f"its description is damaged (step {step} of {self.recipe.steps})")
+                self._take({key: file.get_tensor(key) for key in file.keys()}, step)  # noqa: SIM118
+                return progress
+        except (OSError, SafetensorError, KeyError, AttributeError, RuntimeError, ValueError) as error:
             raise CheckpointError(f"{path}: cannot be resumed from: {error}") from error
 
     def is_of(self, recipe: Mapping[str, Any], origin: Mapping[str, Any]) -> bool:
@@ -174,3 +177,14 @@ class TrainingState:
         self.average.load_state_dict(part("average."))
         restore_optimizer(self.optimizer, self.model, self.recipe, part("optimizer."), step)
         self.step = step
+
+
+def _is_progress(values: object) -> bool:
+    """Whether these are the history and the losses of a run, see `TrainingState.save`."""
+    if not isinstance(values, dict):
+        return False
+    history, losses = values.get("history"), values.get("losses")
+    if not isinstance(history, list) or not isinstance(losses, list):
+        return False
+    rows = all(isinstance(row, dict) and {"step", "loss"} <= row.keys() for row in history)
+    return rows and all(isinstance(loss, float | int) for loss in losses)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 from torch.utils.data import Dataset as TorchDataset
+from tqdm import tqdm
 
 from sernet_core import synthetic
 from sernet_core.augment import augment
@@ -238,15 +239,17 @@ def count_classes(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Pixels of each class, and labelled pixels of the images in which it occurs: two int64 (K,).
 
     Raises:
-        InputError: A frame cannot be used, or has no ground truth.
+        InputError: A frame cannot be used or has no ground truth, or no pixel of any is labelled.
     """
     size = len(dataset.classes)
     pixels, images = np.zeros(size, np.int64), np.zeros(size, np.int64)
-    for sample in dataset:
+    for sample in tqdm(dataset, f"look at {dataset.name}", unit="frame", leave=False, disable=None):
         label = truth(dataset, sample)
         counts = np.bincount(label[label != IGNORE], minlength=size)[:size]
         pixels += counts
         images += np.where(counts > 0, counts.sum(), 0)
+    if not pixels.any():
+        raise InputError(f"{dataset.name}: no pixel is labelled, so nothing can be learned from it")
     return pixels, images
 
 

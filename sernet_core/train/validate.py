@@ -13,9 +13,12 @@ from typing import Any
 import cv2
 import numpy as np
 from torch import Tensor
+from tqdm import tqdm
 
 from sernet_core.checkpoint import CheckpointInfo, read_info, save_checkpoint
 from sernet_core.datasets import Dataset
+from sernet_core.datasets.selection import whole
+from sernet_core.datasets.synthetic import SyntheticSplit
 from sernet_core.errors import InputError
 from sernet_core.evaluate import check_split, evaluate
 from sernet_core.labels import CAMVID, ClassSet
@@ -53,6 +56,26 @@ def check_splits(
             check_split(dataset, CheckpointInfo(recipe.network, classes, recipe.input_size, data=data), model)
         if dataset[0].label is None:
             raise InputError(f"{dataset.name}: {dataset.stems[0]} has no ground truth to score against")
+
+
+def check_frames(splits: Sequence[Dataset], stopped: threading.Event) -> None:
+    """Read all frames to be scored on the way: a bad one would end the run at a validation, hours later.
+
+    Args:
+        splits: To score on; procedural scenes need no look.
+        stopped: Ends the reading once it is set.
+
+    Raises:
+        InputError: A frame cannot be used, or has no ground truth.
+    """
+    for dataset in splits:
+        if isinstance(whole(dataset), SyntheticSplit):
+            continue
+        for sample in tqdm(dataset, f"look at {dataset.name}", unit="frame", leave=False, disable=None):
+            if sample.label is None:
+                raise InputError(f"{dataset.name}: {sample.stem} has no ground truth to score against")
+            if stopped.is_set():
+                return
 
 
 class Validator:

@@ -178,7 +178,12 @@ def test_a_switch_that_is_off_draws_nothing() -> None:
     [
         ({"white_balance": 1.5}, "white_balance: must be from 0 to 1"),
         ({"jpeg_quality": (90, 30)}, "jpeg_quality: needs 1 <= low <= high"),
-        ({"blur_sigma": 0.1}, "blur_sigma: needs at least 0.3"),
+        ({"blur_sigma": 0.1}, "blur_sigma: must be from 0.3 to 100"),
+        ({"blur_sigma": 1e5}, "blur_sigma: must be from 0.3 to 100"),
+        ({"noise_level": 1e9}, "noise_level: must be from 1 to 255"),
+        ({"gamma": 5000.0}, "gamma: must be from 0 to 5"),
+        ({"hue": 1e6}, "hue: must be from 0 to 180"),
+        ({"scale": (1e-7, 1.0)}, "scale: needs at least 0.05"),
         ({"paste_most": 0}, "paste_most: needs at least 1"),
         ({"rare_crops": 0.5}, "set rare"),
     ],

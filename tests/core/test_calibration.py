@@ -16,7 +16,7 @@ from sernet_core.cli import main
 from sernet_core.datasets import open_dataset
 from sernet_core.engines.base import Source
 from sernet_core.engines.cache import EngineCache
-from sernet_core.errors import ConfigError
+from sernet_core.errors import ConfigError, EngineError
 from sernet_core.runtime import Segmenter
 from sernet_core.temperature import fit_temperature, sample_logits
 
@@ -73,6 +73,19 @@ def test_logits_are_those_of_the_labelled_pixels(small_model: Path, tree: Path, 
         by_class = dict(zip(labels[ours].tolist(), logits[ours], strict=True))
         for place, kind in places.items():
             torch.testing.assert_close(by_class[kind], full.flatten(1)[:, place])
+
+
+def test_what_is_not_finite_is_not_calibrated(small_model: Path, tree: Path, tmp_path: Path) -> None:
+    model = load_checkpoint(small_model)
+    with torch.no_grad():
+        for name, buffer in model.network.named_buffers():
+            if name.endswith("running_var"):
+                buffer.neg_()
+    path = tmp_path / "broken.safetensors"
+    save_checkpoint(path, model.network, model.info)
+    source = Source.load(path, EngineCache(tmp_path))
+    with pytest.raises(EngineError, match="not finite"):
+        sample_logits(source, open_dataset(tree, "val"), pixels=50, quiet=True)
 
 
 def test_the_temperature_moves_the_confidence_and_not_the_mask(small_model: Path, tmp_path: Path) -> None:

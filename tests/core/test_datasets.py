@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from sernet_core.datasets import open_dataset
 from sernet_core.errors import ConfigError, InputError
 from sernet_core.labels import CAMVID, CITYSCAPES, ClassSet
+from sernet_core.media import is_lossy
 from sernet_core.synthetic import HELD_OUT_TOWN
 
 
@@ -142,6 +144,58 @@ def test_synthetic_splits() -> None:
     assert len(open_dataset("synthetic", "demo")) == 150
     with pytest.raises(ConfigError, match="synthetic split"):
         open_dataset("synthetic", "test")
+
+
+def test_a_frame_of_the_held_out_town_has_one_name_in_all_splits() -> None:
+    val, day, demo, fog = (open_dataset("synthetic", name) for name in ("val", "day", "demo", "fog"))
+    assert set(day.stems) < set(val.stems) and not set(fog.stems) & set(val.stems)
+    assert len(set(val.stems)) == len(val) and len(set(demo.stems)) == len(demo)
+    shared = set(demo.stems) & set(day.stems)
+    assert len(shared) == 10, "ten seconds, of which each second's frame is one of two a second"
+    assert (demo[15].label == day[2].label).all() and demo.stems[15] == day.stems[2] == "day_001000"
+
+
+def test_a_mask_that_its_coding_has_changed_is_refused(tree: Path) -> None:
+    (tree / "val/labels/f0.png").rename(tree / "f0.png")
+    label = cv2.imread(str(tree / "f0.png"), cv2.IMREAD_UNCHANGED)
+    for coded in (
+        cv2.imencode(".jpg", label)[1],
+        cv2.imencode(".webp", label, (cv2.IMWRITE_WEBP_QUALITY, 80))[1],
+    ):
+        (tree / "val/labels/f0.png").write_bytes(coded.tobytes())  # whatever its name says
+        with pytest.raises(InputError, match=r"f0\.png: a label in a lossy format"):
+            open_dataset(tree, "val")[0]
+    lossless = cv2.imencode(".webp", label, (cv2.IMWRITE_WEBP_QUALITY, 101))[1]
+    (tree / "val/labels/f0.png").write_bytes(lossless.tobytes())
+    assert not is_lossy(tree / "val/labels/f0.png") and not is_lossy(tree / "nowhere.png")
+
+
+def test_a_strip_is_named(tree: Path) -> None:
+    cv2.imwrite(str(tree / "val/images/f1.png"), np.zeros((3, 200, 3), np.uint8))
+    with pytest.raises(InputError, match=r"f1\.png: a frame of 200x3 is longer than 16 times"):
+        open_dataset(tree, "val")[1]
+
+
+def test_a_list_may_begin_with_a_byte_order_mark(tree: Path) -> None:
+    (tree / "val.txt").write_text("f2\nf0\n", encoding="utf-8-sig")
+    assert open_dataset(tree, "val").stems == ["f2", "f0"]
+
+
+def test_colours_of_void_must_be_colours(tree: Path) -> None:
+    (tree / "classes.csv").write_text("name,r,g,b\na,1,2,3\nb,4,5,6\nvoid,300,0,0\n")
+    with pytest.raises(InputError, match=r"from 0 to 255, void has \[300, 0, 0\]"):
+        open_dataset(tree, "val")
+
+
+@pytest.mark.parametrize("other", ["valid", "Validation", "testing", "test"])
+def test_parts_by_other_names_share_no_frame(tree: Path, other: str) -> None:
+    (tree / "val").rename(tree / "train")
+    (tree / "val.txt").unlink(missing_ok=True)
+    shutil.copytree(tree / "train", tree / other)
+    with pytest.raises(InputError, match=f"frame.s. of train are in {other} too"):
+        open_dataset(tree, "train")
+    (tree / other).rename(tree / "train_small")  # a part of a part, as people make them
+    assert len(open_dataset(tree, "train")) == len(open_dataset(tree, "train_small")) == 3
 
 
 def test_camvid_is_the_standard_split(data_root: Path) -> None:

@@ -18,7 +18,8 @@ from sernet_core.engines import threads
 from sernet_core.engines.eager import Eager
 from sernet_core.engines.registry import engine_class
 from sernet_core.errors import CheckpointError, ConfigError, EngineError, InputError
-from sernet_core.runtime import DeviceMemory, InputSize, Segmenter
+from sernet_core.input_size import InputSize
+from sernet_core.runtime import DeviceMemory, Segmenter
 
 
 def noise(height: int, width: int) -> np.ndarray:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from small_run import SMALL, Frames, noise_frames
 
 from sernet_core import checkpoint
@@ -75,7 +76,7 @@ def test_another_network_is_no_start(tmp_path: Path) -> None:
             "encoder",
             "freeze: afn1 would stay as random as it begins; start from a model",
         ),
-        (["encoder"], "", r"start from a model \(--from, or --encoder,\)"),
+        (["encoder"], "", r"start from a model \(--from or --encoder\)"),
         (["encoder", "context", "afn1", "afn2", "head"], "start", "none is left to learn"),
         (
             ["encoder", "head"],
@@ -167,11 +168,81 @@ def test_frames_without_ground_truth_are_found_before_the_first_step(
 
 
 class _BreaksOff(Frames):
-    """Its second frame cannot be read."""
+    """Its second frame cannot be read any more when it is to be scored."""
+
+    looks = 0
 
     def __iter__(self) -> Iterator[Sample]:
+        self.looks += 1
         yield self.samples[0]
-        raise InputError("v1.png: not an image")
+        if self.looks > 1:
+            raise InputError("v1.png: not an image")
+        yield self.samples[1]
+
+
+def test_a_bad_frame_to_score_is_found_before_the_first_step(tmp_path: Path, steps: list[int]) -> None:
+    samples = noise_frames(3, "v")
+    with pytest.raises(InputError, match="v2 has no ground truth to score against"):
+        train(
+            PLAIN, Frames(noise_frames(2)), [Frames([*samples[:2], _bare(samples[2])])], tmp_path, workers=0
+        )
+    broken = _BreaksOff(samples)
+    broken.looks = 1
+    with pytest.raises(InputError, match=r"v1\.png: not an image"):
+        train(PLAIN, Frames(noise_frames(2)), [broken], tmp_path, workers=0)
+    assert not steps and not list(tmp_path.iterdir())
+
+
+def test_frames_without_a_labelled_pixel_teach_nothing(
+    tmp_path: Path, steps: list[int], capsys: pytest.CaptureFixture
+) -> None:
+    void = Frames([replace(one, label=np.full_like(one.label, IGNORE)) for one in noise_frames(2)])
+    with pytest.raises(InputError, match="memory: no pixel is labelled"):
+        train(PLAIN, void, [], tmp_path, workers=0)
+    extra = replace(PLAIN, extra_share=0.5)
+    second = Extra(Frames([replace(one, stem=f"e{one.stem}") for one in void.samples], "second"))
+    with pytest.raises(InputError, match="second: no pixel is labelled"):
+        train(extra, Frames(noise_frames(2)), [], tmp_path, extra=second, workers=0)
+    assert not steps
+    train(replace(PLAIN, steps=1), Frames(noise_frames(2)), [], tmp_path, workers=0)
+    assert "warning: memory has no pixel of Building, Pole, Pavement, Tree, " in capsys.readouterr().out
+
+
+def test_a_finished_run_writes_its_model_again(tmp_path: Path) -> None:
+    def run() -> bool:
+        return train(PLAIN, Frames(noise_frames(2)), [Frames(noise_frames(2, "v"))], tmp_path, workers=0)
+
+    assert run()
+    model, history = tmp_path / "model.safetensors", (tmp_path / "history.csv").read_text()
+    before = load_file(model)
+    model.unlink()
+    assert run()
+    assert all(torch.equal(value, before[key]) for key, value in load_file(model).items())
+    assert read_info(model).metrics["memory"]["miou"] is not None
+    assert (tmp_path / "history.csv").read_text() == history
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"progress": "{}"},
+        {"progress": "[]"},
+        {"progress": '{"history": [1], "losses": []}'},
+        {"identity": "[]"},
+        {"step": "-1"},
+        {"step": "99"},
+    ],
+    ids=str,
+)
+def test_a_damaged_state_cannot_be_resumed_from(damage: dict[str, str], tmp_path: Path) -> None:
+    recipe = replace(PLAIN, steps=1)
+    train(recipe, Frames(noise_frames(2)), [], tmp_path, workers=0)
+    state = tmp_path / "state.safetensors"
+    with safe_open(state, "pt") as file:
+        metadata = file.metadata() | damage
+    save_file(load_file(state), state, metadata)
+    with pytest.raises(CheckpointError, match=r"cannot be resumed from|belongs to a run with another"):
+        train(recipe, Frames(noise_frames(2)), [], tmp_path, workers=0)
 
 
 def test_nothing_is_lost_when_a_validation_fails(tmp_path: Path, steps: list[int]) -> None:
@@ -199,8 +270,13 @@ class _StopsRun(Frames):
     """Sets the run's stop when its first frame has been scored, as Ctrl-C in a validation would."""
 
     event: threading.Event
+    looks = 0
 
     def __iter__(self) -> Iterator[Sample]:
+        self.looks += 1
+        if self.looks == 1:  # before the first step
+            yield from self.samples
+            return
         yield self.samples[0]
         self.event.set()
         yield self.samples[1]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from live import FakeSegmenter, Live, array_of, expected_mask, image_message, picture
 
 from sernet_core.errors import CheckpointError, InputError
+from sernet_core.input_size import InputSize
 from sernet_core.relabel import Labeling
-from sernet_core.runtime import InputSize
 from sernet_ros import channel
 from sernet_ros.image_codec import ENCODINGS
 
