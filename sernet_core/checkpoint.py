@@ -106,7 +106,8 @@ def _check_data(data: Any) -> None:
     ):
         raise ConfigError(f"data: extra must have train and share, is {extra!r}")
     if "masked" in extra:
-        _check_model("masked", extra["masked"])
+        masked = extra["masked"]  # that of an earlier version tells nothing of its data
+        _check_model("masked", {"data": {}, **masked} if isinstance(masked, Mapping) else masked)
     encoder = data.get("encoder")
     if encoder is not None and not (
         isinstance(encoder, Mapping) and all(isinstance(encoder.get(key), str) for key in ("file", "sha256"))
