@@ -44,7 +44,8 @@ def _describe(path: Path) -> list[str]:
     trained = info.data.get("train") or ("procedural scenes" if share else "data that are not stated")
     lines = [
         f"  file      {path} ({path.stat().st_size / 1e6:.1f} MB)",
-        f"  network   depth {info.network.depth}, output stride {info.network.output_stride}",
+        f"  network   depth {info.network.depth}, output stride {info.network.output_stride}"
+        + (f", lateral {info.network.lateral}" if info.network.lateral != "none" else ""),
         f"  input     {width}x{height}, {len(info.classes)} classes of {info.classes.name}",
         f"  trained   on {trained}, {100 * share:.0f} % synthetic crops in its last run",
     ]
