@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from sernet_core.checkpoint import Checkpoint
 from sernet_core.datasets import Dataset
-from sernet_core.errors import ConfigError, InputError, SernetError
+from sernet_core.errors import CheckpointError, ConfigError, InputError, SernetError
 from sernet_core.labels import CAMVID, ClassSet
 from sernet_core.losses import class_weights
 from sernet_core.network import NetworkConfig
@@ -32,7 +32,13 @@ from sernet_core.train.start import check_frozen, check_kept, check_start, load_
 from sernet_core.train.state import TrainingState
 from sernet_core.train.step import Learner
 from sernet_core.train.stop import stop_on_signal
-from sernet_core.train.stream import TrainingStream, check_extra, count_classes, training_batches
+from sernet_core.train.stream import (
+    TrainingStream,
+    check_extra,
+    check_labelled,
+    count_classes,
+    training_batches,
+)
 from sernet_core.train.validate import MODEL, Validator, check_frames, check_splits
 
 STATE = "state.safetensors"
@@ -96,6 +102,8 @@ def train(
         if resumed:
             held.enter_context(_alone_in(folder, processes))
         counts = count_classes(dataset) if dataset is not None else None
+        if teacher is None and dataset is not None and counts is not None:
+            check_labelled(dataset, counts[0])
         check_frames(validation, stopped)
         if processes.any(stopped.is_set()):
             return False
@@ -104,6 +112,8 @@ def train(
         progress: dict[str, Any] = {"history": [], "losses": []}
         if (folder / STATE).is_file():
             progress = state.restore(folder / STATE)
+            if not _is_progress(progress):
+                raise CheckpointError(f"{folder / STATE}: cannot be resumed from: its history is damaged")
         else:
             if first_weights_as is not None:
                 state.borrow(TrainingState(replace(recipe, network=first_weights_as), origin))
@@ -125,6 +135,8 @@ def train(
             held.enter_context(_alone_in(folder, processes))
         if extra is not None and processes.first:
             tqdm.write(extra.summary())
+        if teacher is None and extra is not None:
+            check_labelled(extra.dataset, extra.counts[0])
         second = extra.prepare(folder, processes, stopped) if extra is not None else None
         if extra is not None and second is None:
             return False
@@ -298,3 +310,14 @@ class _Run:
 
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
+
+
+def _is_progress(values: object) -> bool:
+    """Whether these are the history and the losses of a run, see `_Run._save`."""
+    if not isinstance(values, dict):
+        return False
+    history, losses = values.get("history"), values.get("losses")
+    if not isinstance(history, list) or not isinstance(losses, list):
+        return False
+    rows = all(isinstance(row, dict) and {"step", "loss"} <= row.keys() for row in history)
+    return rows and all(isinstance(loss, float | int) for loss in losses)

@@ -147,7 +147,7 @@ class TrainingState:
                         "give the command that it was started with, or a new run folder"
                     )
                 step, progress = int(metadata["step"]), json.loads(metadata["progress"])
-                if not 0 <= step <= self.recipe.steps or not _is_progress(progress):
+                if not 0 <= step <= self.recipe.steps:
                     raise ValueError(f"its description is damaged (step {step} of {self.recipe.steps})")
                 self._take({key: file.get_tensor(key) for key in file.keys()}, step)  # noqa: SIM118
                 return progress
@@ -177,14 +177,3 @@ class TrainingState:
         self.average.load_state_dict(part("average."))
         restore_optimizer(self.optimizer, self.model, self.recipe, part("optimizer."), step)
         self.step = step
-
-
-def _is_progress(values: object) -> bool:
-    """Whether these are the history and the losses of a run, see `TrainingState.save`."""
-    if not isinstance(values, dict):
-        return False
-    history, losses = values.get("history"), values.get("losses")
-    if not isinstance(history, list) or not isinstance(losses, list):
-        return False
-    rows = all(isinstance(row, dict) and {"step", "loss"} <= row.keys() for row in history)
-    return rows and all(isinstance(loss, float | int) for loss in losses)

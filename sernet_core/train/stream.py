@@ -239,7 +239,7 @@ def count_classes(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Pixels of each class, and labelled pixels of the images in which it occurs: two int64 (K,).
 
     Raises:
-        InputError: A frame cannot be used or has no ground truth, or no pixel of any is labelled.
+        InputError: A frame cannot be used, or has no ground truth.
     """
     size = len(dataset.classes)
     pixels, images = np.zeros(size, np.int64), np.zeros(size, np.int64)
@@ -248,9 +248,23 @@ def count_classes(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
         counts = np.bincount(label[label != IGNORE], minlength=size)[:size]
         pixels += counts
         images += np.where(counts > 0, counts.sum(), 0)
-    if not pixels.any():
-        raise InputError(f"{dataset.name}: no pixel is labelled, so nothing can be learned from it")
     return pixels, images
+
+
+def check_labelled(dataset: Dataset, pixels: np.ndarray) -> None:
+    """Find out whether there is anything to learn from a data set without a teacher.
+
+    Args:
+        dataset: To train on.
+        pixels: Of each class, see `count_classes`.
+
+    Raises:
+        InputError: No pixel is labelled.
+    """
+    if not pixels.any():
+        raise InputError(
+            f"{dataset.name}: no pixel is labelled, so without a teacher nothing can be learned from it"
+        )
 
 
 def truth(dataset: Dataset, sample: Sample) -> np.ndarray:

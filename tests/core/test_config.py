@@ -76,7 +76,7 @@ def test_numbers_with_an_exponent_need_no_point(tmp_path: Path) -> None:
         ("steps: 5\naugment: {hue: .nan}", "augment.hue: must be a finite number, got nan"),
         ("steps: 5\naugment: {scale: [0.5, .inf]}", "scale.1.: must be a finite number, got inf"),
         ("steps: 5\naugment: {scale: [1, 1000]}", "scale: 1000 times enlarged, a crop of"),
-        ("steps: 5\naugment: {hue: -1}", "hue: must not be negative"),
+        ("steps: 5\naugment: {hue: -1}", "hue: must be from 0 to 180"),
         ("steps: 5\ninput_size: [0, 0]", "input_size: needs at least"),
         ("steps: 5\nseed: 1\nseed: 2", "line 3, column 1: 'seed' is there twice"),
         ("steps: 5\naugment: {flip: 0, flip: 1}", "'flip' is there twice"),
