@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from sernet_core.checkpoint import Checkpoint, CheckpointInfo
+from sernet_core.decoder import LATERAL_SCALE, LATERAL_SHIFT
 from sernet_core.errors import CheckpointError
 from sernet_core.network import build_network
 from sernet_core.provenance import ancestors, join_notices
@@ -69,8 +70,8 @@ def share_a_start(models: Sequence[Checkpoint]) -> bool:
 def _mean(key: str, states: Sequence[dict[str, Tensor]]) -> Tensor:
     """Mean of a weight, or of a statistic, of all models; see `average_models` for those that lack it."""
     values = [state[key].double() for state in states if key in state]
-    # Scale and shift of a norm at 0 are what makes a lateral input give 0; its other weights are then free.
-    count = len(states) if key.endswith(("lateral.1.weight", "lateral.1.bias")) else len(values)
+    # A lateral input that is lacking has scale and shift 0; its other weights are then free.
+    count = len(states) if key.endswith((LATERAL_SCALE, LATERAL_SHIFT)) else len(values)
     return torch.stack(values).sum(0) / count
 
 

@@ -12,6 +12,8 @@ from sernet_core.blocks import BoostedConv, GateKind, conv_bn
 
 Fusion = Literal["concat", "add", "gated"]
 Lateral = Literal["none", "skip", "context"]
+LATERAL_SCALE, LATERAL_SHIFT = "lateral.1.weight", "lateral.1.bias"
+"""Ends of the names of a lateral input's size: its norm's weights. With both at 0 it gives 0."""
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -48,9 +48,8 @@ class SyntheticSplit:
         elif split != "train":
             raise ConfigError(unknown_name("synthetic split", split, SPLITS))
         self._index = [(sequence, frame) for sequence in self._sequences for frame in range(len(sequence))]
-        drives = [(sequence.condition, 1000 * frame / sequence.rate) for sequence, frame in self._index]
-        frames = [("train", float(number)) for number in range(self.TRAIN_FRAMES)]
-        self.stems = [f"{name}_{round(number):06d}" for name, number in drives or frames]
+        moments = [f"{drive.condition}_{round(1000 * at / drive.rate):06d}" for drive, at in self._index]
+        self.stems = moments or [f"train_{number:06d}" for number in range(self.TRAIN_FRAMES)]
 
     def _held_out(self, condition: str) -> synthetic.Sequence:
         seed = self._HELD_OUT_SEED + synthetic.EVALUATION_CONDITIONS.index(condition)

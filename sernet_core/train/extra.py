@@ -28,7 +28,7 @@ from sernet_core.runtime import Segmenter
 from sernet_core.storage import write_atomically
 from sernet_core.train.origin import labels_sha256, weights_sha256
 from sernet_core.train.processes import Processes
-from sernet_core.train.stream import count_classes, truth
+from sernet_core.train.stream import count_classes, missing_classes, truth
 
 MARGIN = 2  # pixels about what a model sees that become void too: its outlines are not exact
 
@@ -98,8 +98,7 @@ class Extra:
     @functools.cached_property
     def missing(self) -> list[int]:
         """Ids of the classes that no frame labels."""
-        pixels, _ = self.counts
-        return [number for number, count in enumerate(pixels) if not count]
+        return missing_classes(self.counts[0])
 
     @property
     def masking(self) -> CheckpointInfo | None:

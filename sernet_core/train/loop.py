@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -37,6 +36,7 @@ from sernet_core.train.stream import (
     check_extra,
     check_labelled,
     count_classes,
+    missing_classes,
     training_batches,
 )
 from sernet_core.train.validate import MODEL, Validator, check_frames, check_splits
@@ -102,8 +102,9 @@ def train(
         if resumed:
             held.enter_context(_alone_in(folder, processes))
         counts = count_classes(dataset) if dataset is not None else None
-        if teacher is None and dataset is not None and counts is not None:
-            check_labelled(dataset, counts[0])
+        missing = missing_classes(counts[0]) if counts is not None else []
+        if teacher is None and dataset is not None:
+            check_labelled(dataset, missing)
         check_frames(validation, stopped)
         if processes.any(stopped.is_set()):
             return False
@@ -136,7 +137,7 @@ def train(
         if extra is not None and processes.first:
             tqdm.write(extra.summary())
         if teacher is None and extra is not None:
-            check_labelled(extra.dataset, extra.counts[0])
+            check_labelled(extra.dataset, extra.missing)
         second = extra.prepare(folder, processes, stopped) if extra is not None else None
         if extra is not None and second is None:
             return False
@@ -147,17 +148,12 @@ def train(
         learner = Learner(state, weights, processes, guide, unlabelled)
         notice = terms(recipe, start, teacher, extra.masking if extra is not None else None)
         validator = Validator(learner, stream, validation, folder, origin, notice, workers)
-        if dataset is not None and counts is not None and processes.first:
-            _tell_missing(dataset, counts[0])
+        if dataset is not None and missing and processes.first:
+            names = ", ".join(classes.names[number] for number in missing)
+            tqdm.write(f"warning: {dataset.name} has no pixel of {names}: not to be learned from it")
         with contextlib.closing(RunLog(folder if processes.first else None, state.step)) as log:
             run = _Run(learner, validator, log, folder, progress)
             return run.go(stream, workers, save_every, stopped)
-
-
-def _tell_missing(dataset: Dataset, pixels: np.ndarray) -> None:
-    names = [name for name, count in zip(dataset.classes.names, pixels, strict=True) if not count]
-    if names:
-        tqdm.write(f"warning: {dataset.name} has no pixel of {', '.join(names)}: not to be learned from it")
 
 
 @contextlib.contextmanager
@@ -314,10 +310,8 @@ def _mean(values: list[float]) -> float:
 
 def _is_progress(values: object) -> bool:
     """Whether these are the history and the losses of a run, see `_Run._save`."""
-    if not isinstance(values, dict):
-        return False
-    history, losses = values.get("history"), values.get("losses")
-    if not isinstance(history, list) or not isinstance(losses, list):
-        return False
-    rows = all(isinstance(row, dict) and {"step", "loss"} <= row.keys() for row in history)
-    return rows and all(isinstance(loss, float | int) for loss in losses)
+    match values:
+        case {"history": list(rows), "losses": list(losses)}:
+            whole = all(isinstance(row, dict) and {"step", "loss"} <= row.keys() for row in rows)
+            return whole and all(isinstance(loss, float | int) for loss in losses)
+    return False

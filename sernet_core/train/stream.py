@@ -251,17 +251,22 @@ def count_classes(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     return pixels, images
 
 
-def check_labelled(dataset: Dataset, pixels: np.ndarray) -> None:
+def missing_classes(pixels: np.ndarray) -> list[int]:
+    """Ids of the classes without a pixel, by what `count_classes` counted."""
+    return np.flatnonzero(pixels == 0).tolist()
+
+
+def check_labelled(dataset: Dataset, missing: Sequence[int]) -> None:
     """Find out whether there is anything to learn from a data set without a teacher.
 
     Args:
         dataset: To train on.
-        pixels: Of each class, see `count_classes`.
+        missing: Its `missing_classes`.
 
     Raises:
         InputError: No pixel is labelled.
     """
-    if not pixels.any():
+    if len(missing) == len(dataset.classes):
         raise InputError(
             f"{dataset.name}: no pixel is labelled, so without a teacher nothing can be learned from it"
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from sernet_core.checkpoint import Checkpoint
+from sernet_core.decoder import LATERAL_SCALE
 from sernet_core.labels import ClassSet
 from sernet_core.network import NetworkConfig, SernetFormer
 
@@ -86,9 +87,10 @@ def start_from(network: SernetFormer, start: Checkpoint, classes: ClassSet) -> T
     weights = {
         key: own[key] if key.startswith(tuple(f"{part}." for part in parts)) else given[key] for key in own
     }
-    for part in parts:
-        if part.endswith(".lateral"):
-            weights[f"{part}.1.weight"] = _QUIET * own[f"{part}.1.weight"]
+    joined = tuple(f"{part}." for part in parts if part.endswith(".lateral"))
+    weights |= {
+        key: _QUIET * own[key] for key in own if key.startswith(joined) and key.endswith(LATERAL_SCALE)
+    }
     if not start.info.classes.difference(classes):
         network.load_state_dict(weights)
         return Transfer(parts=parts, settings=settings) if parts or settings else None
